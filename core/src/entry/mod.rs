@@ -1,0 +1,4 @@
+//! Canal's `Entry`: its kinds and its bytes (wire-protocol reference §4, §5, §12).
+
+pub mod kind;
+pub mod wire;

@@ -1,0 +1,1 @@
+//! Field numbers of canal's entries, and the writer of their bytes.

@@ -1,0 +1,3 @@
+//! filter
+/// Interns what filters judge.
+pub struct Subjects;

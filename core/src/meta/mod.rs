@@ -1,0 +1,7 @@
+//! What is remembered about clients: who they are, what they hold unacknowledged, where they stand.
+
+pub mod cursor;
+pub mod identity;
+pub mod java;
+pub mod ledger;
+pub mod record;

@@ -1,0 +1,4 @@
+//! canald
+#[global_allocator]
+static A: mimalloc::MiMalloc = mimalloc::MiMalloc;
+fn main() {}
