@@ -1,0 +1,234 @@
+//! Groups items by transaction, decides what is flushed, and packs what is flushed into jobs.
+//!
+//! States: outside a transaction (nothing held), inside (items held until the end). Canal's rules
+//! (ha-meta-store reference §5.1): a transaction reaches the store as a unit unless it has more than
+//! `canal.instance.transaction.size` entries; one without rows is dropped, but for one at most every
+//! [`EMPTY_EVERY`] of event time or [`EMPTY_RUN_MAX`] transactions. Beside the count, the span of
+//! binlog held back is bounded by [`SPAN_BYTES_MAX`], so that what items pin in memory is bounded too.
+//!
+//! Never drops an item that changes rows, and never reorders.
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::entry::kind::EntryType;
+use crate::pipeline::job::{DecodeJob, Item, ItemBody, JobId};
+use crate::pipeline::plan::EncodeSettings;
+use crate::position::BinlogFile;
+use crate::store::segment::Resume;
+
+/// Event time, in seconds, after which an empty transaction is let through again.
+pub const EMPTY_EVERY: u32 = 5;
+
+/// Empty transactions dropped in a row, after which one is let through.
+pub const EMPTY_RUN_MAX: u32 = 8192;
+
+/// Bytes of binlog between the first item held back and the newest; more flushes the transaction in pieces.
+pub const SPAN_BYTES_MAX: u64 = 4 << 20;
+
+/// Bytes of row data at which a job is closed, so that its segment stays small beside the ring.
+pub const JOB_BYTES: usize = 64 << 10;
+
+/// Lets through one of many: the first after enough event time or after enough were held back.
+#[derive(Clone, Copy, Debug, Default)]
+struct Throttle {
+    last: Option<u32>,
+    held_back: u32,
+}
+
+impl Throttle {
+    fn lets_through(&mut self, timestamp: u32) -> bool {
+        let due = match self.last {
+            None => true,
+            Some(last) => timestamp.abs_diff(last) > EMPTY_EVERY || self.held_back > EMPTY_RUN_MAX,
+        };
+        if due {
+            *self = Self { last: Some(timestamp), held_back: 0 };
+        } else {
+            self.held_back += 1;
+        }
+        due
+    }
+}
+
+/// The items of the transaction in progress.
+#[derive(Debug)]
+pub struct Transaction {
+    entries_max: usize,
+    drop_markers: bool,
+    items: Vec<Item>,
+    holds_changes: bool,
+    delivered_piece: bool,
+    empties: Throttle,
+    markers: Throttle,
+}
+
+impl Transaction {
+    /// `entries_max` is `canal.instance.transaction.size`; `drop_markers` is
+    /// `canal.instance.filter.transaction.entry`.
+    #[must_use]
+    pub fn new(entries_max: u32, drop_markers: bool) -> Self {
+        Self {
+            entries_max: entries_max as usize,
+            drop_markers,
+            items: Vec::new(),
+            holds_changes: false,
+            delivered_piece: false,
+            empties: Throttle::default(),
+            markers: Throttle::default(),
+        }
+    }
+
+    /// Takes an item of the transaction in progress, and flushes a piece if too much is held back.
+    pub fn push(&mut self, item: Item, resume: &Resume, jobs: &mut Jobs) {
+        self.holds_changes |= is_change(&item);
+        let first = self.items.first().map_or(item.place.start, |i| i.place.start);
+        let span = item.place.start.saturating_sub(first) + u64::from(item.place.size);
+        self.items.push(item);
+        if self.items.len() >= self.entries_max || span >= SPAN_BYTES_MAX {
+            self.flush_piece(resume, jobs);
+        }
+    }
+
+    /// The transaction is over; what is held is flushed or, if it changes nothing, dropped.
+    pub fn end(&mut self, timestamp: u32, resume: &Resume, jobs: &mut Jobs) {
+        if self.holds_changes || self.delivered_piece {
+            if self.drop_markers && !self.markers.lets_through(timestamp) {
+                self.items.retain(is_change);
+            }
+            jobs.append(resume, self.items.drain(..));
+        } else if !self.items.is_empty() && self.empties.lets_through(timestamp) {
+            jobs.append(resume, self.items.drain(..));
+        }
+        self.forget();
+    }
+
+    /// Forgets what is held: the link broke, and the transaction will be read again from its start.
+    pub fn forget(&mut self) {
+        self.items.clear();
+        self.holds_changes = false;
+        self.delivered_piece = false;
+    }
+
+    fn flush_piece(&mut self, resume: &Resume, jobs: &mut Jobs) {
+        if !self.holds_changes && !self.delivered_piece {
+            return; // only a begin so far: it waits for the first change
+        }
+        jobs.append(resume, self.items.drain(..));
+        self.holds_changes = false;
+        self.delivered_piece = true;
+    }
+}
+
+const fn is_change(item: &Item) -> bool {
+    match item.body {
+        ItemBody::Begin { .. } | ItemBody::End { .. } => false,
+        ItemBody::Rows { .. } | ItemBody::Statement(_) => true,
+    }
+}
+
+/// Packs flushed items into jobs, each from one binlog file and bounded in items and bytes.
+#[derive(Debug)]
+pub struct Jobs {
+    settings: Arc<EncodeSettings>,
+    items_max: usize,
+    next_id: u64,
+    file: BinlogFile,
+    items: Vec<Item>,
+    resumes: Vec<Resume>,
+    bytes: usize,
+    closed: VecDeque<DecodeJob>,
+    last: Option<(BinlogFile, u64, u32)>,
+}
+
+impl Jobs {
+    /// Jobs of at most `items_max` items, decoded with `settings`.
+    #[must_use]
+    pub fn new(settings: Arc<EncodeSettings>, items_max: u32, file: BinlogFile) -> Self {
+        Self {
+            settings,
+            items_max: items_max as usize,
+            next_id: 0,
+            file,
+            items: Vec::new(),
+            resumes: Vec::new(),
+            bytes: 0,
+            closed: VecDeque::new(),
+            last: None,
+        }
+    }
+
+    /// From here on items come from `file`.
+    pub fn enter_file(&mut self, file: &BinlogFile) {
+        if *file != self.file {
+            self.close();
+            self.file = file.clone();
+        }
+    }
+
+    /// The last item that went into a job: file, start of its event, and which entry of it.
+    #[must_use]
+    pub const fn last(&self) -> Option<&(BinlogFile, u64, u32)> {
+        self.last.as_ref()
+    }
+
+    /// The oldest finished job. Call [`Self::close`] first to have everything.
+    pub fn next_job(&mut self) -> Option<DecodeJob> {
+        self.closed.pop_front()
+    }
+
+    /// Finishes the job being packed.
+    pub fn close(&mut self) {
+        if self.items.is_empty() {
+            return;
+        }
+        let capacity = self.items.len();
+        self.closed.push_back(DecodeJob {
+            id: JobId(self.next_id),
+            file: self.file.clone(),
+            resumes: core::mem::take(&mut self.resumes),
+            items: core::mem::replace(&mut self.items, Vec::with_capacity(capacity)),
+            settings: self.settings.clone(),
+        });
+        self.next_id += 1;
+        self.bytes = 0;
+    }
+
+    fn append(&mut self, resume: &Resume, items: impl Iterator<Item = Item>) {
+        for mut item in items {
+            let bytes = row_bytes(&item);
+            let full = self.items.len() >= self.items_max || self.bytes + bytes > JOB_BYTES;
+            if full {
+                self.close();
+            }
+            if self.resumes.last() != Some(resume) {
+                self.resumes.push(resume.clone());
+            }
+            item.resume = (self.resumes.len() - 1) as u32;
+            self.bytes += bytes;
+            self.last = Some((self.file.clone(), item.place.start, item.ordinal));
+            self.items.push(item);
+        }
+    }
+}
+
+/// Bytes of row data: what makes decoding a job work.
+#[must_use]
+pub fn row_bytes(item: &Item) -> usize {
+    match &item.body {
+        ItemBody::Rows { data, .. } => data.len(),
+        ItemBody::Statement(statement) => statement.sql.len(),
+        ItemBody::Begin { .. } | ItemBody::End { .. } => 0,
+    }
+}
+
+/// The entry type that an item becomes.
+#[must_use]
+pub const fn entry_type(item: &Item) -> EntryType {
+    match item.body {
+        ItemBody::Begin { .. } => EntryType::TransactionBegin,
+        ItemBody::End { .. } => EntryType::TransactionEnd,
+        ItemBody::Rows { .. } | ItemBody::Statement(_) => EntryType::RowData,
+    }
+}
