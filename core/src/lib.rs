@@ -16,6 +16,7 @@ pub mod position;
 pub mod read;
 pub mod rng;
 pub mod time;
+pub mod write;
 
 pub mod gtid;
 

@@ -3,6 +3,7 @@
 //! [`replica::Replica`] is the machine; the other modules are its codecs. None of them does I/O.
 
 pub mod auth;
+pub mod charset;
 pub mod fault;
 pub mod handshake;
 pub mod packet;
