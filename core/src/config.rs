@@ -147,7 +147,11 @@ impl Zone {
     /// Coordinated universal time.
     #[must_use]
     pub fn utc() -> Self {
-        Self { name: "UTC".into(), first_offset: 0, transitions: Vec::new() }
+        Self {
+            name: "UTC".into(),
+            first_offset: 0,
+            transitions: Vec::new(),
+        }
     }
 }
 

@@ -50,7 +50,9 @@ impl Ord for BinlogFile {
         if Arc::ptr_eq(&self.0, &other.0) {
             return Ordering::Equal;
         }
-        self.parts().cmp(&other.parts()).then_with(|| self.0.cmp(&other.0))
+        self.parts()
+            .cmp(&other.parts())
+            .then_with(|| self.0.cmp(&other.0))
     }
 }
 
@@ -92,7 +94,10 @@ mod tests {
 
     #[test]
     fn files_are_ordered_by_number_and_not_as_text() {
-        let (a, b) = (BinlogFile::new("bin.999999"), BinlogFile::new("bin.1000000"));
+        let (a, b) = (
+            BinlogFile::new("bin.999999"),
+            BinlogFile::new("bin.1000000"),
+        );
         assert!(a < b);
         assert_eq!(a.parts(), ("bin", Some(999_999)));
         assert_eq!(BinlogFile::new("plain").parts(), ("plain", None));

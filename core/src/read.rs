@@ -67,7 +67,11 @@ impl<'a> Reader<'a> {
     /// An error about `field` at the present place.
     #[must_use]
     pub const fn invalid(&self, field: &'static str, what: &'static str) -> ReadError {
-        ReadError { field, at: self.at, problem: ReadProblem::Invalid(what) }
+        ReadError {
+            field,
+            at: self.at,
+            problem: ReadProblem::Invalid(what),
+        }
     }
 
     /// The next `n` bytes.
@@ -77,8 +81,15 @@ impl<'a> Reader<'a> {
     #[inline]
     pub fn bytes(&mut self, n: usize, field: &'static str) -> Result<&'a [u8], ReadError> {
         if n > self.left() {
-            let problem = ReadProblem::Truncated { needed: n, left: self.left() };
-            return Err(ReadError { field, at: self.at, problem });
+            let problem = ReadProblem::Truncated {
+                needed: n,
+                left: self.left(),
+            };
+            return Err(ReadError {
+                field,
+                at: self.at,
+                problem,
+            });
         }
         let out = &self.bytes[self.at..self.at + n];
         self.at += n;
@@ -217,7 +228,9 @@ mod tests {
 
     #[test]
     fn lenenc_integers_have_four_lengths() {
-        let bytes = [250, 0xfc, 1, 2, 0xfd, 1, 2, 3, 0xfe, 1, 0, 0, 0, 0, 0, 0, 0, 0xfb];
+        let bytes = [
+            250, 0xfc, 1, 2, 0xfd, 1, 2, 3, 0xfe, 1, 0, 0, 0, 0, 0, 0, 0, 0xfb,
+        ];
         let mut r = Reader::new(&bytes);
         assert_eq!(r.lenenc("n"), Ok(250));
         assert_eq!(r.lenenc("n"), Ok(0x0201));

@@ -191,9 +191,20 @@ mod tests {
     #[test]
     fn refusals_keep_the_texts_that_scripts_look_for() {
         let (client, batch) = (ClientId(1001), BatchId(7));
-        let ack = Refusal::UnknownBatch { verb: "ack", client, batch };
-        assert_eq!(ack.to_string(), "ack error , clientId:1001 batchId:7 is not exist , please check");
-        let rollback = Refusal::UnknownBatch { verb: "rollback", client, batch };
+        let ack = Refusal::UnknownBatch {
+            verb: "ack",
+            client,
+            batch,
+        };
+        assert_eq!(
+            ack.to_string(),
+            "ack error , clientId:1001 batchId:7 is not exist , please check"
+        );
+        let rollback = Refusal::UnknownBatch {
+            verb: "rollback",
+            client,
+            batch,
+        };
         assert_eq!(
             rollback.to_string(),
             "rollback error, clientId:1001 batchId:7 is not exist , please check"

@@ -17,7 +17,10 @@ impl TableName {
     /// The table `table` of `schema`.
     #[must_use]
     pub fn new(schema: &str, table: &str) -> Self {
-        Self { schema: schema.into(), table: table.into() }
+        Self {
+            schema: schema.into(),
+            table: table.into(),
+        }
     }
 }
 

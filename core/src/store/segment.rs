@@ -91,8 +91,16 @@ impl Segment {
     /// If the range is not within the segment.
     #[must_use]
     pub fn slice(&self, first: usize, end: usize) -> Bytes {
-        let from = if first == 0 { 0 } else { self.slots[first - 1].end as usize };
-        let to = if end == 0 { 0 } else { self.slots[end - 1].end as usize };
+        let from = if first == 0 {
+            0
+        } else {
+            self.slots[first - 1].end as usize
+        };
+        let to = if end == 0 {
+            0
+        } else {
+            self.slots[end - 1].end as usize
+        };
         self.bytes.slice(from..to)
     }
 }
