@@ -465,8 +465,8 @@ mod tests {
 
     #[test]
     fn a_match_that_never_ends_counts_as_the_default() {
-        let list = r"((a+)+)+\2\.(?!x)c";
-        let (schema, table) = ("a".repeat(40), "t");
+        let list = r"(a|b|ab)*(?=c)c\.t";
+        let (schema, table) = ("ab".repeat(40), "t");
         for kind in [ListKind::White, ListKind::Black] {
             let filter = TableFilter::compile(list, kind).unwrap();
             let target = format!("{schema}.{table}");
