@@ -42,22 +42,94 @@ const OBJECTS: &[(&str, Object)] = &[
 /// First words of statements that canal's SQL parser knows and canal does not deliver, or that
 /// never reach a binlog; none of them changes a table's columns.
 const NO_ENTRY: &[&str] = &[
-    "ANALYZE", "BACKUP", "BINLOG", "CACHE", "CALL", "CHANGE", "CHECK", "CHECKSUM", "CLONE",
-    "DEALLOCATE", "DESC", "DESCRIBE", "DO", "EXECUTE", "EXPLAIN", "FLUSH", "GET", "GRANT",
-    "HANDLER", "HELP", "INSTALL", "KILL", "LOAD", "LOCK", "OPTIMIZE", "PREPARE", "PURGE", "REPAIR",
-    "RESET", "RESIGNAL", "RESTART", "REVOKE", "SELECT", "SET", "SHOW", "SHUTDOWN", "SIGNAL",
-    "START", "STOP", "TABLE", "UNINSTALL", "UNLOCK", "USE", "VALUES",
+    "ANALYZE",
+    "BACKUP",
+    "BINLOG",
+    "CACHE",
+    "CALL",
+    "CHANGE",
+    "CHECK",
+    "CHECKSUM",
+    "CLONE",
+    "DEALLOCATE",
+    "DESC",
+    "DESCRIBE",
+    "DO",
+    "EXECUTE",
+    "EXPLAIN",
+    "FLUSH",
+    "GET",
+    "GRANT",
+    "HANDLER",
+    "HELP",
+    "INSTALL",
+    "KILL",
+    "LOAD",
+    "LOCK",
+    "OPTIMIZE",
+    "PREPARE",
+    "PURGE",
+    "REPAIR",
+    "RESET",
+    "RESIGNAL",
+    "RESTART",
+    "REVOKE",
+    "SELECT",
+    "SET",
+    "SHOW",
+    "SHUTDOWN",
+    "SIGNAL",
+    "START",
+    "STOP",
+    "TABLE",
+    "UNINSTALL",
+    "UNLOCK",
+    "USE",
+    "VALUES",
 ];
 
 /// Words that begin a table option; in an ALTER TABLE they count as a first ALTER item.
 const TABLE_OPTIONS: &[&str] = &[
-    "AUTOEXTEND_SIZE", "AUTO_INCREMENT", "AVG_ROW_LENGTH", "CHARACTER", "CHARSET", "CHECKSUM",
-    "COLLATE", "COMMENT", "COMPRESSION", "CONNECTION", "DATA", "DEFAULT", "DELAY_KEY_WRITE",
-    "ENCRYPTED", "ENCRYPTION", "ENCRYPTION_KEY_ID", "ENGINE", "ENGINE_ATTRIBUTE", "IETF_QUOTES",
-    "INDEX", "INSERT_METHOD", "KEY_BLOCK_SIZE", "MAX_ROWS", "MIN_ROWS", "PACK_KEYS",
-    "PAGE_CHECKSUM", "PAGE_COMPRESSED", "PAGE_COMPRESSION_LEVEL", "PASSWORD", "ROW_FORMAT",
-    "SECONDARY_ENGINE", "SECONDARY_ENGINE_ATTRIBUTE", "SEQUENCE", "STATS_AUTO_RECALC",
-    "STATS_PERSISTENT", "STATS_SAMPLE_PAGES", "STORAGE", "TABLESPACE", "TRANSACTIONAL", "TYPE",
+    "AUTOEXTEND_SIZE",
+    "AUTO_INCREMENT",
+    "AVG_ROW_LENGTH",
+    "CHARACTER",
+    "CHARSET",
+    "CHECKSUM",
+    "COLLATE",
+    "COMMENT",
+    "COMPRESSION",
+    "CONNECTION",
+    "DATA",
+    "DEFAULT",
+    "DELAY_KEY_WRITE",
+    "ENCRYPTED",
+    "ENCRYPTION",
+    "ENCRYPTION_KEY_ID",
+    "ENGINE",
+    "ENGINE_ATTRIBUTE",
+    "IETF_QUOTES",
+    "INDEX",
+    "INSERT_METHOD",
+    "KEY_BLOCK_SIZE",
+    "MAX_ROWS",
+    "MIN_ROWS",
+    "PACK_KEYS",
+    "PAGE_CHECKSUM",
+    "PAGE_COMPRESSED",
+    "PAGE_COMPRESSION_LEVEL",
+    "PASSWORD",
+    "ROW_FORMAT",
+    "SECONDARY_ENGINE",
+    "SECONDARY_ENGINE_ATTRIBUTE",
+    "SEQUENCE",
+    "STATS_AUTO_RECALC",
+    "STATS_PERSISTENT",
+    "STATS_SAMPLE_PAGES",
+    "STORAGE",
+    "TABLESPACE",
+    "TRANSACTIONAL",
+    "TYPE",
     "UNION",
 ];
 
@@ -79,7 +151,9 @@ enum Object {
 pub fn scan<'a>(sql: &'a str, context: &'a SqlContext<'a>) -> Scanned<'a> {
     let mut cursor = Cursor::new(sql, context);
     skip_set_statement(&mut cursor);
-    let Some(first) = cursor.bump() else { return plain(StatementClass::NoEntry) };
+    let Some(first) = cursor.bump() else {
+        return plain(StatementClass::NoEntry);
+    };
     let found = match () {
         () if first.is("BEGIN") => begin(&mut cursor),
         () if first.is("START") && cursor.eat("TRANSACTION") => Some(plain(StatementClass::Begin)),
@@ -104,12 +178,21 @@ pub fn scan<'a>(sql: &'a str, context: &'a SqlContext<'a>) -> Scanned<'a> {
 
 /// A statement without tables.
 const fn plain(class: StatementClass<'_>) -> Scanned<'_> {
-    Scanned { class, schema: None, table: None, subjects: Vec::new(), touches: Touches::Nothing }
+    Scanned {
+        class,
+        schema: None,
+        table: None,
+        subjects: Vec::new(),
+        touches: Touches::Nothing,
+    }
 }
 
 /// A statement that may be a definition and whose names were not found.
 fn unreadable<'a>() -> Scanned<'a> {
-    Scanned { touches: Touches::Everything, ..plain(StatementClass::Query) }
+    Scanned {
+        touches: Touches::Everything,
+        ..plain(StatementClass::Query)
+    }
 }
 
 /// A statement about tables; the first of `subjects` gives the header's names.
@@ -120,16 +203,30 @@ fn about_tables<'a>(
 ) -> Scanned<'a> {
     let first = subjects.first().map(|judged| judged.table.clone());
     let (schema, table) = header_names(first);
-    Scanned { class, schema, table, subjects, touches }
+    Scanned {
+        class,
+        schema,
+        table,
+        subjects,
+        touches,
+    }
 }
 
 fn header_names(name: Option<TableName>) -> (Option<String>, Option<String>) {
-    let Some(name) = name else { return (None, None) };
-    (Some(name.schema).filter(|schema| !schema.is_empty()), Some(name.table))
+    let Some(name) = name else {
+        return (None, None);
+    };
+    (
+        Some(name.schema).filter(|schema| !schema.is_empty()),
+        Some(name.table),
+    )
 }
 
 const fn judged(table: TableName) -> JudgedTable {
-    JudgedTable { table, origin: None }
+    JudgedTable {
+        table,
+        origin: None,
+    }
 }
 
 /// MariaDB's `SET STATEMENT variable = value, … FOR statement`.
@@ -155,7 +252,11 @@ fn begin<'a>(cursor: &mut Cursor<'a>) -> Option<Scanned<'a>> {
 fn rollback<'a>(cursor: &mut Cursor<'a>) -> Scanned<'a> {
     cursor.eat("WORK");
     let whole = !cursor.at("TO");
-    plain(if whole { StatementClass::Rollback } else { StatementClass::Savepoint })
+    plain(if whole {
+        StatementClass::Rollback
+    } else {
+        StatementClass::Savepoint
+    })
 }
 
 fn xa<'a>(cursor: &mut Cursor<'a>) -> Option<Scanned<'a>> {
@@ -168,7 +269,10 @@ fn xa<'a>(cursor: &mut Cursor<'a>) -> Option<Scanned<'a>> {
         () if token.is("ROLLBACK") => XaVerb::Rollback,
         () => return Some(plain(StatementClass::NoEntry)),
     };
-    Some(plain(StatementClass::Xa { verb, xid: &cursor.text()[token.end()..] }))
+    Some(plain(StatementClass::Xa {
+        verb,
+        xid: &cursor.text()[token.end()..],
+    }))
 }
 
 /// Finds what a CREATE, ALTER or DROP is about, and whether that is temporary.
@@ -221,7 +325,11 @@ fn drop_object<'a>(cursor: &mut Cursor<'a>) -> Option<Scanned<'a>> {
             let names = table_list(cursor)?;
             let subjects = names.iter().cloned().map(judged).collect();
             let touches = tables_unless(temporary, names);
-            Some(about_tables(StatementClass::Ddl(RowKind::Erase), subjects, touches))
+            Some(about_tables(
+                StatementClass::Ddl(RowKind::Erase),
+                subjects,
+                touches,
+            ))
         }
         Object::Index => index(cursor, RowKind::DropIndex),
         Object::Database => {
@@ -239,7 +347,11 @@ fn drop_object<'a>(cursor: &mut Cursor<'a>) -> Option<Scanned<'a>> {
 }
 
 fn tables_unless(temporary: bool, names: Vec<TableName>) -> Touches {
-    if temporary { Touches::Nothing } else { Touches::Tables(names) }
+    if temporary {
+        Touches::Nothing
+    } else {
+        Touches::Tables(names)
+    }
 }
 
 fn table_list(cursor: &mut Cursor<'_>) -> Option<Vec<TableName>> {
@@ -257,20 +369,30 @@ fn index<'a>(cursor: &mut Cursor<'a>, kind: RowKind) -> Option<Scanned<'a>> {
     }
     let name = cursor.table_name()?;
     let touches = Touches::Tables([name.clone()].into());
-    Some(about_tables(StatementClass::Ddl(kind), [judged(name)].into(), touches))
+    Some(about_tables(
+        StatementClass::Ddl(kind),
+        [judged(name)].into(),
+        touches,
+    ))
 }
 
 fn database<'a>(cursor: &mut Cursor<'a>) -> Option<Scanned<'a>> {
     cursor.eat_if_exists();
     let schema = cursor.schema_name()?;
-    Some(Scanned { schema: Some(schema), ..plain(StatementClass::Query) })
+    Some(Scanned {
+        schema: Some(schema),
+        ..plain(StatementClass::Query)
+    })
 }
 
 /// Sequences are tables that canal says nothing of.
 fn sequences<'a>(cursor: &mut Cursor<'a>) -> Option<Scanned<'a>> {
     cursor.eat_if_exists();
     let touches = Touches::Tables(table_list(cursor)?);
-    Some(Scanned { touches, ..plain(StatementClass::NoEntry) })
+    Some(Scanned {
+        touches,
+        ..plain(StatementClass::NoEntry)
+    })
 }
 
 fn truncate<'a>(cursor: &mut Cursor<'a>) -> Option<Scanned<'a>> {
@@ -297,7 +419,10 @@ fn rename<'a>(cursor: &mut Cursor<'a>) -> Option<Scanned<'a>> {
         }
         let table = cursor.table_name()?;
         names.extend([origin.clone(), table.clone()]);
-        subjects.push(JudgedTable { table, origin: Some(origin) });
+        subjects.push(JudgedTable {
+            table,
+            origin: Some(origin),
+        });
         if !cursor.eat_symbol(b',') {
             break;
         }
@@ -346,12 +471,18 @@ fn alter_table<'a>(cursor: &mut Cursor<'a>) -> Option<Scanned<'a>> {
     let kind = results[0].0;
     let mut subjects: Vec<JudgedTable> = results.into_iter().map(|(_, table)| table).collect();
     subjects.dedup();
-    Some(about_tables(StatementClass::Ddl(kind), subjects, Touches::Tables(touched)))
+    Some(about_tables(
+        StatementClass::Ddl(kind),
+        subjects,
+        Touches::Tables(touched),
+    ))
 }
 
 /// Reads the first words of an item. None if the table's new name cannot be found.
 fn alter_item(cursor: &mut Cursor<'_>, touched: &mut Vec<TableName>) -> Option<AlterItem> {
-    let Some(first) = cursor.bump() else { return Some(AlterItem::Overlooked) };
+    let Some(first) = cursor.bump() else {
+        return Some(AlterItem::Overlooked);
+    };
     Some(match () {
         () if first.is("ADD") => added(cursor),
         () if first.is("DROP") && cursor.at_any(&["INDEX", "KEY", "CONSTRAINT"]) => {
@@ -377,8 +508,8 @@ fn added(cursor: &mut Cursor<'_>) -> AlterItem {
         cursor.eat_if_exists();
         cursor.bump();
     }
-    let vector = cursor.clone().eat_all(&["VECTOR", "INDEX"])
-        || cursor.clone().eat_all(&["VECTOR", "KEY"]);
+    let vector =
+        cursor.clone().eat_all(&["VECTOR", "INDEX"]) || cursor.clone().eat_all(&["VECTOR", "KEY"]);
     if vector || cursor.at_any(&["INDEX", "KEY", "UNIQUE", "FULLTEXT", "SPATIAL"]) {
         AlterItem::Kind(RowKind::CreateIndex)
     } else if cursor.at_any(&["PRIMARY", "FOREIGN", "CHECK"]) {
@@ -403,7 +534,11 @@ fn converted(cursor: &mut Cursor<'_>, touched: &mut Vec<TableName>) -> Option<()
 /// The text of a change. Table filters do not judge it.
 fn change<'a>(kind: RowKind, name: Option<TableName>) -> Scanned<'a> {
     let (schema, table) = header_names(name);
-    Scanned { schema, table, ..plain(StatementClass::Dml(kind)) }
+    Scanned {
+        schema,
+        table,
+        ..plain(StatementClass::Dml(kind))
+    }
 }
 
 fn insert<'a>(cursor: &mut Cursor<'a>) -> Scanned<'a> {

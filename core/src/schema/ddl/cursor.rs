@@ -22,7 +22,11 @@ impl<'a> Cursor<'a> {
         while next.is_some_and(|token| token.is_symbol(b';')) {
             next = lexer.next();
         }
-        Self { lexer, context, next }
+        Self {
+            lexer,
+            context,
+            next,
+        }
     }
 
     /// The whole text.
@@ -121,7 +125,11 @@ impl<'a> Cursor<'a> {
         if self.eat("NOWAIT") {
             return;
         }
-        if self.eat("WAIT") && self.peek().is_some_and(|token| token.kind == TokenKind::Number) {
+        if self.eat("WAIT")
+            && self
+                .peek()
+                .is_some_and(|token| token.kind == TokenKind::Number)
+        {
             self.bump();
         } else {
             *self = before;
@@ -146,7 +154,10 @@ impl<'a> Cursor<'a> {
         let first = self.name()?;
         if !self.at_symbol(b'.') {
             let schema = self.context.default_schema.into();
-            return Some(TableName { schema: self.fold(schema), table: self.fold(first) });
+            return Some(TableName {
+                schema: self.fold(schema),
+                table: self.fold(first),
+            });
         }
         self.bump();
         // After a dot digits are a name too.
@@ -158,7 +169,10 @@ impl<'a> Cursor<'a> {
             }
         };
         self.bump();
-        Some(TableName { schema: self.fold(first), table: self.fold(table) })
+        Some(TableName {
+            schema: self.fold(first),
+            table: self.fold(table),
+        })
     }
 
     /// Takes everything up to a comma outside parentheses, the closing parenthesis of the enclosing
@@ -187,6 +201,10 @@ impl<'a> Cursor<'a> {
     }
 
     fn fold(&self, name: String) -> String {
-        if self.context.fold_names { name.to_lowercase() } else { name }
+        if self.context.fold_names {
+            name.to_lowercase()
+        } else {
+            name
+        }
     }
 }

@@ -75,7 +75,9 @@ impl<'a> Token<'a> {
 
 /// What stands between the quotes of `raw`, doubled quotes made single. Backslashes stay.
 pub(crate) fn unquote(raw: &str) -> Cow<'_, str> {
-    let Some(quote) = raw.chars().next() else { return Cow::Borrowed("") };
+    let Some(quote) = raw.chars().next() else {
+        return Cow::Borrowed("");
+    };
     let inner = &raw[quote.len_utf8()..];
     let inner = inner.strip_suffix(quote).unwrap_or(inner);
     if !inner.contains(quote) {
@@ -98,7 +100,12 @@ pub(crate) struct Lexer<'a> {
 impl<'a> Lexer<'a> {
     /// Reads `sql` from its start, by the rules of `context`.
     pub(crate) const fn new(sql: &'a str, context: &'a SqlContext<'a>) -> Self {
-        Self { sql, at: 0, open_comments: 0, context }
+        Self {
+            sql,
+            at: 0,
+            open_comments: 0,
+            context,
+        }
     }
 
     /// The next token.
@@ -130,7 +137,11 @@ impl<'a> Lexer<'a> {
                 TokenKind::Symbol
             }
         };
-        Some(Token { kind, raw: &self.sql[start..self.at], start })
+        Some(Token {
+            kind,
+            raw: &self.sql[start..self.at],
+            start,
+        })
     }
 
     /// The whole text.
@@ -147,10 +158,18 @@ impl<'a> Lexer<'a> {
     }
 
     fn skip_word(&mut self) -> TokenKind {
-        let length = self.rest().iter().take_while(|byte| is_word_byte(**byte)).count();
+        let length = self
+            .rest()
+            .iter()
+            .take_while(|byte| is_word_byte(**byte))
+            .count();
         let digits = self.rest()[..length].iter().all(u8::is_ascii_digit);
         self.at += length;
-        if digits { TokenKind::Number } else { TokenKind::Word }
+        if digits {
+            TokenKind::Number
+        } else {
+            TokenKind::Word
+        }
     }
 
     fn skip_quoted(&mut self, quote: u8, escapes: Escapes) {
@@ -258,7 +277,9 @@ impl<'a> Lexer<'a> {
         match self.count_digits(from) {
             0..=4 => 0,
             6.. if self.context.server_version >= MYSQL_SIX_DIGITS
-                && self.byte(from + 6).is_some_and(|byte| byte.is_ascii_whitespace()) =>
+                && self
+                    .byte(from + 6)
+                    .is_some_and(|byte| byte.is_ascii_whitespace()) =>
             {
                 6
             }
@@ -276,11 +297,18 @@ impl<'a> Lexer<'a> {
 
     /// Digits that stand `from` bytes ahead; more than six count as six.
     fn count_digits(&self, from: usize) -> usize {
-        (0..6).take_while(|i| self.byte(from + i).is_some_and(|byte| byte.is_ascii_digit())).count()
+        (0..6)
+            .take_while(|i| {
+                self.byte(from + i)
+                    .is_some_and(|byte| byte.is_ascii_digit())
+            })
+            .count()
     }
 
     fn number(&self, from: usize, digits: usize) -> u32 {
-        (0..digits).filter_map(|i| self.byte(from + i)).fold(0, |n, d| n * 10 + u32::from(d - b'0'))
+        (0..digits)
+            .filter_map(|i| self.byte(from + i))
+            .fold(0, |n, d| n * 10 + u32::from(d - b'0'))
     }
 }
 
@@ -307,15 +335,23 @@ mod tests {
 
     fn lex(sql: &str, context: &SqlContext<'_>) -> Vec<String> {
         let mut lexer = Lexer::new(sql, context);
-        core::iter::from_fn(|| lexer.next()).map(|token| token.raw.into()).collect()
+        core::iter::from_fn(|| lexer.next())
+            .map(|token| token.raw.into())
+            .collect()
     }
 
     fn mysql(version: u32) -> SqlContext<'static> {
-        SqlContext { server_version: version, ..SqlContext::default() }
+        SqlContext {
+            server_version: version,
+            ..SqlContext::default()
+        }
     }
 
     fn mariadb(version: u32) -> SqlContext<'static> {
-        SqlContext { flavor: Flavor::Mariadb, ..mysql(version) }
+        SqlContext {
+            flavor: Flavor::Mariadb,
+            ..mysql(version)
+        }
     }
 
     #[test]
@@ -332,11 +368,17 @@ mod tests {
     #[test]
     fn sql_mode_decides_over_double_quotes_and_backslashes() {
         let plain = mysql(80_000);
-        let ansi = SqlContext { ansi_quotes: true, ..plain };
+        let ansi = SqlContext {
+            ansi_quotes: true,
+            ..plain
+        };
         let kind = |context| Lexer::new("\"a\"", context).next().map(|token| token.kind);
         assert_eq!(kind(&plain), Some(TokenKind::Text));
         assert_eq!(kind(&ansi), Some(TokenKind::QuotedName));
-        let verbatim = SqlContext { no_backslash_escapes: true, ..plain };
+        let verbatim = SqlContext {
+            no_backslash_escapes: true,
+            ..plain
+        };
         assert_eq!(lex(r"'a\' b", &verbatim), [r"'a\'", "b"]);
         assert_eq!(lex(r"'a\' b", &plain), [r"'a\' b"]);
     }
@@ -344,9 +386,10 @@ mod tests {
     #[test]
     fn comments_are_space() {
         let context = mysql(80_000);
-        assert_eq!(lex("a/* x */b # c\nd --\te\nf 1--2", &context), [
-            "a", "b", "d", "f", "1", "-", "-", "2"
-        ]);
+        assert_eq!(
+            lex("a/* x */b # c\nd --\te\nf 1--2", &context),
+            ["a", "b", "d", "f", "1", "-", "-", "2"]
+        );
         assert_eq!(lex("/* never ends", &context), [""; 0]);
     }
 
@@ -354,8 +397,14 @@ mod tests {
     fn executable_comments_on_mysql() {
         assert_eq!(lex("a /*!50000 b */ c", &mysql(50_624)), ["a", "b", "c"]);
         assert_eq!(lex("a /*!80000 b */ c", &mysql(50_624)), ["a", "c"]);
-        assert_eq!(lex("a /*! b /* in */ c */ d", &mysql(50_624)), ["a", "b", "c", "d"]);
-        assert_eq!(lex("a /*!99999 b /* in */ c */ d", &mysql(50_624)), ["a", "d"]);
+        assert_eq!(
+            lex("a /*! b /* in */ c */ d", &mysql(50_624)),
+            ["a", "b", "c", "d"]
+        );
+        assert_eq!(
+            lex("a /*!99999 b /* in */ c */ d", &mysql(50_624)),
+            ["a", "d"]
+        );
         assert_eq!(lex("/*!100100 b */", &mysql(80_036)), ["0", "b"]);
         assert_eq!(lex("/*!100100 b */ c", &mysql(80_400)), ["c"]);
         assert_eq!(lex("/*!080400 b */ c", &mysql(80_400)), ["b", "c"]);

@@ -18,8 +18,11 @@ const CONTEXT: SqlContext<'static> = SqlContext {
     fold_names: false,
 };
 
-const MARIADB: SqlContext<'static> =
-    SqlContext { flavor: Flavor::Mariadb, server_version: 110_800, ..CONTEXT };
+const MARIADB: SqlContext<'static> = SqlContext {
+    flavor: Flavor::Mariadb,
+    server_version: 110_800,
+    ..CONTEXT
+};
 
 /// `[target←origin, …]` as text, schema and table joined by a dot.
 fn subjects(scanned: &Scanned<'_>) -> String {
@@ -33,9 +36,11 @@ fn subjects(scanned: &Scanned<'_>) -> String {
 fn touches(scanned: &Scanned<'_>) -> String {
     match &scanned.touches {
         Touches::Nothing => "-".into(),
-        Touches::Tables(tables) => {
-            tables.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
-        }
+        Touches::Tables(tables) => tables
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(" "),
         Touches::Schema(schema) => format!("{schema}.*"),
         Touches::Everything => "*".into(),
     }
@@ -49,8 +54,16 @@ fn expect_ddl(context: &SqlContext<'_>, sql: &str, kind: RowKind, judged: &str, 
     assert_eq!(subjects(&scanned), judged, "{sql}");
     assert_eq!(touches(&scanned), touched, "{sql}");
     let first = scanned.subjects.first().map(|judged| &judged.table);
-    assert_eq!(scanned.table.as_ref(), first.map(|name| &name.table), "{sql}");
-    assert_eq!(scanned.schema.as_ref(), first.map(|name| &name.schema), "{sql}");
+    assert_eq!(
+        scanned.table.as_ref(),
+        first.map(|name| &name.table),
+        "{sql}"
+    );
+    assert_eq!(
+        scanned.schema.as_ref(),
+        first.map(|name| &name.schema),
+        "{sql}"
+    );
 }
 
 /// A definition of one table: it is judged and touched.
@@ -68,7 +81,14 @@ fn expect_class(sql: &str, class: StatementClass<'_>) {
 
 #[test]
 fn transactions_are_known_by_exact_tokens() {
-    for sql in ["BEGIN", "begin", " BEGIN ;", "BEGIN WORK", "START TRANSACTION", "/* x */ begin"] {
+    for sql in [
+        "BEGIN",
+        "begin",
+        " BEGIN ;",
+        "BEGIN WORK",
+        "START TRANSACTION",
+        "/* x */ begin",
+    ] {
         expect_class(sql, Begin);
     }
     expect_class("BEGIN NOT ATOMIC SELECT 1; END", Query);
@@ -76,8 +96,12 @@ fn transactions_are_known_by_exact_tokens() {
     expect_class("commit work", Commit);
     expect_class("ROLLBACK", Rollback);
     expect_class("ROLLBACK WORK", Rollback);
-    for sql in ["SAVEPOINT `s`", "ROLLBACK TO `s`", "ROLLBACK WORK TO SAVEPOINT s", "RELEASE SAVEPOINT s"]
-    {
+    for sql in [
+        "SAVEPOINT `s`",
+        "ROLLBACK TO `s`",
+        "ROLLBACK WORK TO SAVEPOINT s",
+        "RELEASE SAVEPOINT s",
+    ] {
         expect_class(sql, Savepoint);
     }
     // Canal goes by the last letters; a table may be called that.
@@ -87,11 +111,20 @@ fn transactions_are_known_by_exact_tokens() {
 #[test]
 fn xa_keeps_the_text_after_the_keyword() {
     let xa = |verb, xid| Xa { verb, xid };
-    expect_class("XA START X'78696431',X'6231',7", xa(XaVerb::Start, " X'78696431',X'6231',7"));
+    expect_class(
+        "XA START X'78696431',X'6231',7",
+        xa(XaVerb::Start, " X'78696431',X'6231',7"),
+    );
     expect_class("XA END X'31',X'',1", xa(XaVerb::End, " X'31',X'',1"));
-    expect_class("xa prepare X'31',X'',1", xa(XaVerb::Prepare, " X'31',X'',1"));
+    expect_class(
+        "xa prepare X'31',X'',1",
+        xa(XaVerb::Prepare, " X'31',X'',1"),
+    );
     expect_class("XA COMMIT X'31',X'',1", xa(XaVerb::Commit, " X'31',X'',1"));
-    expect_class("XA ROLLBACK X'31',X'',1", xa(XaVerb::Rollback, " X'31',X'',1"));
+    expect_class(
+        "XA ROLLBACK X'31',X'',1",
+        xa(XaVerb::Rollback, " X'31',X'',1"),
+    );
     expect_class("XA RECOVER", NoEntry);
 }
 
@@ -115,30 +148,59 @@ fn create_table_in_all_its_spellings() {
     }
     let temporary = "CREATE TEMPORARY TABLE tmp (a INT)";
     expect_ddl(&CONTEXT, temporary, RowKind::Create, "d.tmp", "-");
-    let sql = "SET STATEMENT max_statement_time=0, lock_wait_timeout=(1) FOR CREATE TABLE t (a INT)";
+    let sql =
+        "SET STATEMENT max_statement_time=0, lock_wait_timeout=(1) FOR CREATE TABLE t (a INT)";
     expect_ddl(&MARIADB, sql, RowKind::Create, "d.t", "d.t");
 }
 
 #[test]
 fn names_may_be_anything_in_quotes() {
-    expect_one("CREATE TABLE `com``ment` (a INT)", RowKind::Create, "d.com`ment");
-    expect_one("CREATE TABLE `t ``odd``.名前 uty` (a INT)", RowKind::Create, "d.t `odd`.名前 uty");
+    expect_one(
+        "CREATE TABLE `com``ment` (a INT)",
+        RowKind::Create,
+        "d.com`ment",
+    );
+    expect_one(
+        "CREATE TABLE `t ``odd``.名前 uty` (a INT)",
+        RowKind::Create,
+        "d.t `odd`.名前 uty",
+    );
     expect_one("CREATE TABLE 名前 (a INT)", RowKind::Create, "d.名前");
     expect_one("CREATE TABLE 1a$b_2 (a INT)", RowKind::Create, "d.1a$b_2");
     expect_one("CREATE TABLE x.1 (a INT)", RowKind::Create, "x.1");
     expect_one("CREATE TABLE `create`(a INT)", RowKind::Create, "d.create");
     let long = "あ".repeat(64);
-    expect_one(&format!("DROP TABLE `{long}`"), RowKind::Erase, &format!("d.{long}"));
-    let ansi = SqlContext { ansi_quotes: true, ..CONTEXT };
+    expect_one(
+        &format!("DROP TABLE `{long}`"),
+        RowKind::Erase,
+        &format!("d.{long}"),
+    );
+    let ansi = SqlContext {
+        ansi_quotes: true,
+        ..CONTEXT
+    };
     let sql = "CREATE TABLE \"a\"\"b\".\"c\" (a INT)";
     expect_ddl(&ansi, sql, RowKind::Create, "a\"b.c", "a\"b.c");
-    let folded = SqlContext { fold_names: true, default_schema: "Dd", ..CONTEXT };
-    expect_ddl(&folded, "DROP TABLE Aa, Ä.Bb", RowKind::Erase, "dd.aa ä.bb", "dd.aa ä.bb");
+    let folded = SqlContext {
+        fold_names: true,
+        default_schema: "Dd",
+        ..CONTEXT
+    };
+    expect_ddl(
+        &folded,
+        "DROP TABLE Aa, Ä.Bb",
+        RowKind::Erase,
+        "dd.aa ä.bb",
+        "dd.aa ä.bb",
+    );
 }
 
 #[test]
 fn without_a_default_schema_the_header_has_none() {
-    let context = SqlContext { default_schema: "", ..CONTEXT };
+    let context = SqlContext {
+        default_schema: "",
+        ..CONTEXT
+    };
     let scanned = scan("CREATE TABLE t (a INT)", &context);
     assert_eq!((scanned.schema, scanned.table), (None, Some("t".into())));
 }
@@ -154,8 +216,14 @@ fn alter_table_is_what_its_first_item_is() {
         ("DROP COLUMN f", Alter),
         ("DROP f", Alter),
         ("MODIFY COLUMN a BIGINT UNSIGNED", Alter),
-        ("CHANGE COLUMN b bb VARCHAR(50) CHARACTER SET latin1 NOT NULL DEFAULT ''", Alter),
-        ("ADD UNIQUE KEY ua (a), ADD INDEX im (m(3)), ALGORITHM=INPLACE", CreateIndex),
+        (
+            "CHANGE COLUMN b bb VARCHAR(50) CHARACTER SET latin1 NOT NULL DEFAULT ''",
+            Alter,
+        ),
+        (
+            "ADD UNIQUE KEY ua (a), ADD INDEX im (m(3)), ALGORITHM=INPLACE",
+            CreateIndex,
+        ),
         ("ADD INDEX im (m(3))", CreateIndex),
         ("ADD KEY (m)", CreateIndex),
         ("ADD FULLTEXT KEY f (m) WITH PARSER ngram", CreateIndex),
@@ -175,11 +243,20 @@ fn alter_table_is_what_its_first_item_is() {
         ("ALTER COLUMN c SET DEFAULT 9", Alter),
         ("ALTER COLUMN mm SET INVISIBLE", Alter),
         ("ALTER INDEX ua INVISIBLE", Alter),
-        ("MODIFY COLUMN y DECIMAL(12,4) AFTER id, MODIFY COLUMN x DATETIME(3) FIRST", Alter),
+        (
+            "MODIFY COLUMN y DECIMAL(12,4) AFTER id, MODIFY COLUMN x DATETIME(3) FIRST",
+            Alter,
+        ),
         ("CONVERT TO CHARACTER SET utf8mb4", Alter),
         ("ENGINE=InnoDB", Alter),
-        ("ADD INDEX (a), COMMENT='changed', AUTO_INCREMENT=100", Alter),
-        ("COMMENT='changed', AUTO_INCREMENT=100, ROW_FORMAT=DYNAMIC", Alter),
+        (
+            "ADD INDEX (a), COMMENT='changed', AUTO_INCREMENT=100",
+            Alter,
+        ),
+        (
+            "COMMENT='changed', AUTO_INCREMENT=100, ROW_FORMAT=DYNAMIC",
+            Alter,
+        ),
         ("ADD COLUMN `e e` ENUM('x','y') DEFAULT 'y'", Alter),
         ("RENAME COLUMN m TO mm", Alter),
         ("RENAME INDEX a TO b", Alter),
@@ -188,7 +265,10 @@ fn alter_table_is_what_its_first_item_is() {
         ("ORDER BY a, b", Alter),
         ("DISABLE KEYS", Alter),
         ("DISCARD TABLESPACE", Alter),
-        ("PARTITION BY RANGE (a) (PARTITION p0 VALUES LESS THAN (5), PARTITION p1 VALUES LESS THAN MAXVALUE)", Alter),
+        (
+            "PARTITION BY RANGE (a) (PARTITION p0 VALUES LESS THAN (5), PARTITION p1 VALUES LESS THAN MAXVALUE)",
+            Alter,
+        ),
         ("EXCHANGE PARTITION p0 WITH TABLE x", Alter),
         ("", Alter),
     ] {
@@ -198,7 +278,13 @@ fn alter_table_is_what_its_first_item_is() {
     expect_one("alter online table x.t drop key a", DropIndex, "x.t");
     let sql = "ALTER TABLE IF EXISTS t WAIT 5 ADD COLUMN IF NOT EXISTS w INT";
     expect_ddl(&MARIADB, sql, Alter, "d.t", "d.t");
-    expect_ddl(&MARIADB, "ALTER TABLE t NOWAIT DROP KEY w", DropIndex, "d.t", "d.t");
+    expect_ddl(
+        &MARIADB,
+        "ALTER TABLE t NOWAIT DROP KEY w",
+        DropIndex,
+        "d.t",
+        "d.t",
+    );
     let sql = "ALTER TABLE t CONVERT PARTITION p0 TO TABLE x.apart";
     expect_ddl(&MARIADB, sql, Alter, "d.t", "d.t x.apart");
     let sql = "ALTER TABLE t CONVERT TABLE apart TO PARTITION p0 VALUES LESS THAN (9)";
@@ -220,7 +306,11 @@ fn alter_table_rename_moves_the_table() {
 #[test]
 fn rename_table_shows_the_first_target() {
     for (sql, judged, touched) in [
-        ("RENAME TABLE t_renamed TO t_again", "d.t_again<d.t_renamed", "d.t_renamed d.t_again"),
+        (
+            "RENAME TABLE t_renamed TO t_again",
+            "d.t_again<d.t_renamed",
+            "d.t_renamed d.t_again",
+        ),
         ("RENAME TABLES a TO x.b", "x.b<d.a", "d.a x.b"),
         (
             "rename /* gh-ost */ table `d`.`t` to `d`.`_t_del`, `d`.`_t_gho` to `d`.`t`",
@@ -246,15 +336,35 @@ fn rename_table_shows_the_first_target() {
 fn drop_truncate_and_indexes() {
     use RowKind::{CreateIndex, DropIndex, Erase, Truncate};
     expect_one("DROP TABLE d1, c.d2", Erase, "d.d1 c.d2");
-    expect_one("DROP TABLE IF EXISTS d1,nothing_here CASCADE", Erase, "d.d1 d.nothing_here");
+    expect_one(
+        "DROP TABLE IF EXISTS d1,nothing_here CASCADE",
+        Erase,
+        "d.d1 d.nothing_here",
+    );
     expect_one("DROP TABLE `ai` /* generated by server */", Erase, "d.ai");
-    expect_ddl(&CONTEXT, "DROP TEMPORARY TABLE IF EXISTS tmp", Erase, "d.tmp", "-");
+    expect_ddl(
+        &CONTEXT,
+        "DROP TEMPORARY TABLE IF EXISTS tmp",
+        Erase,
+        "d.tmp",
+        "-",
+    );
     expect_ddl(&CONTEXT, "TRUNCATE orders", Truncate, "d.orders", "-");
-    expect_ddl(&CONTEXT, "truncate table x.`orders`", Truncate, "x.orders", "-");
+    expect_ddl(
+        &CONTEXT,
+        "truncate table x.`orders`",
+        Truncate,
+        "x.orders",
+        "-",
+    );
     expect_one("CREATE INDEX ix ON orders (note)", CreateIndex, "d.orders");
     let sql = "CREATE UNIQUE INDEX ix USING BTREE ON x.orders (note(3) DESC) ALGORITHM=INPLACE";
     expect_one(sql, CreateIndex, "x.orders");
-    expect_one("CREATE FULLTEXT INDEX `on` ON orders (note)", CreateIndex, "d.orders");
+    expect_one(
+        "CREATE FULLTEXT INDEX `on` ON orders (note)",
+        CreateIndex,
+        "d.orders",
+    );
     expect_one("DROP INDEX ix ON orders LOCK=NONE", DropIndex, "d.orders");
     expect_one("DROP INDEX `PRIMARY` ON x.orders", DropIndex, "x.orders");
 }
@@ -263,13 +373,19 @@ fn drop_truncate_and_indexes() {
 fn databases_have_a_schema_alone() {
     for (sql, touched) in [
         ("CREATE DATABASE x DEFAULT CHARACTER SET utf8mb4", "-"),
-        ("CREATE SCHEMA IF NOT EXISTS `x` DEFAULT ENCRYPTION='N'", "-"),
+        (
+            "CREATE SCHEMA IF NOT EXISTS `x` DEFAULT ENCRYPTION='N'",
+            "-",
+        ),
         ("DROP DATABASE x", "x.*"),
         ("drop schema if exists x", "x.*"),
     ] {
         let scanned = scan(sql, &CONTEXT);
         assert_eq!(scanned.class, Query, "{sql}");
-        assert_eq!((scanned.schema.as_deref(), scanned.table.as_deref()), (Some("x"), None));
+        assert_eq!(
+            (scanned.schema.as_deref(), scanned.table.as_deref()),
+            (Some("x"), None)
+        );
         assert_eq!(touches(&scanned), touched, "{sql}");
     }
     expect_class("ALTER DATABASE x CHARACTER SET latin1", NoEntry);
@@ -321,7 +437,10 @@ fn what_canal_does_not_deliver() {
         assert_eq!(touches(&scan(sql, &CONTEXT)), "-", "{sql}");
     }
     let sequence = scan("CREATE SEQUENCE IF NOT EXISTS s START WITH 1", &MARIADB);
-    assert_eq!((sequence.class, touches(&sequence)), (NoEntry, "d.s".into()));
+    assert_eq!(
+        (sequence.class, touches(&sequence)),
+        (NoEntry, "d.s".into())
+    );
 }
 
 #[test]
@@ -331,21 +450,40 @@ fn changes_have_names_where_they_are_simple() {
         ("insert ignore `t`(a) select 1", RowKind::Insert, Some("t")),
         ("REPLACE INTO t (a) VALUES (1)", RowKind::Insert, Some("t")),
         ("UPDATE t SET a = 1", RowKind::Update, Some("t")),
-        ("UPDATE LOW_PRIORITY t AS x SET a = 1", RowKind::Update, Some("t")),
+        (
+            "UPDATE LOW_PRIORITY t AS x SET a = 1",
+            RowKind::Update,
+            Some("t"),
+        ),
         ("UPDATE t, u SET t.a = u.a", RowKind::Update, None),
-        ("UPDATE t JOIN u ON t.a = u.a SET t.b = 1", RowKind::Update, None),
+        (
+            "UPDATE t JOIN u ON t.a = u.a SET t.b = 1",
+            RowKind::Update,
+            None,
+        ),
         ("DELETE FROM t WHERE a = 1", RowKind::Delete, Some("t")),
         ("DELETE QUICK FROM t", RowKind::Delete, Some("t")),
         ("DELETE a, b FROM a JOIN b", RowKind::Delete, None),
         ("DELETE FROM a, b USING a JOIN b", RowKind::Delete, None),
-        ("WITH c AS (SELECT 1) UPDATE t SET a = 1", RowKind::Update, Some("t")),
-        ("WITH RECURSIVE c AS (SELECT 1) DELETE FROM t", RowKind::Delete, Some("t")),
+        (
+            "WITH c AS (SELECT 1) UPDATE t SET a = 1",
+            RowKind::Update,
+            Some("t"),
+        ),
+        (
+            "WITH RECURSIVE c AS (SELECT 1) DELETE FROM t",
+            RowKind::Delete,
+            Some("t"),
+        ),
     ] {
         let scanned = scan(sql, &CONTEXT);
         assert_eq!(scanned.class, Dml(kind), "{sql}");
         assert_eq!(scanned.table.as_deref(), table, "{sql}");
         assert_eq!(scanned.schema.as_deref(), table.map(|_| "d"), "{sql}");
-        assert!(scanned.subjects.is_empty() && touches(&scanned) == "-", "{sql}");
+        assert!(
+            scanned.subjects.is_empty() && touches(&scanned) == "-",
+            "{sql}"
+        );
     }
 }
 
@@ -366,7 +504,11 @@ fn a_definition_without_a_readable_name_touches_everything() {
         "(",
     ] {
         let scanned = scan(sql, &CONTEXT);
-        assert_eq!((scanned.class, touches(&scanned)), (Query, "*".into()), "{sql}");
+        assert_eq!(
+            (scanned.class, touches(&scanned)),
+            (Query, "*".into()),
+            "{sql}"
+        );
     }
 }
 
@@ -377,7 +519,13 @@ fn executable_comments_decide_what_a_statement_is() {
     let sql = "/*M! DROP TABLE a */";
     expect_class(sql, NoEntry);
     expect_ddl(&MARIADB, sql, RowKind::Erase, "d.a", "d.a");
-    expect_ddl(&MARIADB, "DROP TABLE /*!80000 x, */ a", RowKind::Erase, "d.a", "d.a");
+    expect_ddl(
+        &MARIADB,
+        "DROP TABLE /*!80000 x, */ a",
+        RowKind::Erase,
+        "d.a",
+        "d.a",
+    );
     expect_one("DROP TABLE /*!80000 x, */ a", RowKind::Erase, "d.x d.a");
 }
 
@@ -395,10 +543,54 @@ fn touches_answers_for_one_table() {
 /// Words, names and signs in any order, so that many texts are nearly statements.
 fn nearly_sql() -> impl Strategy<Value = String> {
     let pieces = prop::sample::select(&[
-        "CREATE", "TABLE", "ALTER", "DROP", "RENAME", "TO", "INDEX", "ON", "ADD", "COLUMN", "IF",
-        "NOT", "EXISTS", "(", ")", ",", ".", ";", "`a``b`", "t", "'x", "'", "\"", "`", "/*", "*/",
-        "/*!50000", "/*M!100100", "--", "#", "\n", "\\", "=", "@", "名", "1", "XA", "START", "WITH",
-        "UPDATE", "SET", "DELETE", "FROM", "INSERT", "DATABASE", "STATEMENT", "FOR", "CONVERT",
+        "CREATE",
+        "TABLE",
+        "ALTER",
+        "DROP",
+        "RENAME",
+        "TO",
+        "INDEX",
+        "ON",
+        "ADD",
+        "COLUMN",
+        "IF",
+        "NOT",
+        "EXISTS",
+        "(",
+        ")",
+        ",",
+        ".",
+        ";",
+        "`a``b`",
+        "t",
+        "'x",
+        "'",
+        "\"",
+        "`",
+        "/*",
+        "*/",
+        "/*!50000",
+        "/*M!100100",
+        "--",
+        "#",
+        "\n",
+        "\\",
+        "=",
+        "@",
+        "名",
+        "1",
+        "XA",
+        "START",
+        "WITH",
+        "UPDATE",
+        "SET",
+        "DELETE",
+        "FROM",
+        "INSERT",
+        "DATABASE",
+        "STATEMENT",
+        "FOR",
+        "CONVERT",
     ]);
     prop::collection::vec(pieces, 0..24).prop_map(|pieces| pieces.join(" "))
 }

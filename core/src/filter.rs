@@ -1,3 +1,0 @@
-//! filter
-/// Interns what filters judge.
-pub struct Subjects;
