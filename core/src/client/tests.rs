@@ -7,25 +7,9 @@ use proptest::prelude::*;
 use crate::config::Credentials;
 use crate::request::{Ask, Batch, Refusal, Reply, SessionId};
 use crate::rng::Seed;
+use crate::session::golden::*;
 use crate::session::packet::server_frame;
 use crate::session::{CloseReason, Session, SessionConfig, SessionOutput};
-
-const HANDSHAKE: &str = "00000010 100118012a0a12080102030405060708";
-const AUTH: &str = "0000003f 18022a3b0a0563616e616c1228376465343436393064386535333738326362363138303461323435356332383461336262666230361880dddb012080dddb01";
-const ACK: &str = "00000004 10011803";
-const ROLLBACK: &str = "00000013 180c2a0f0a076578616d706c65120431303031";
-const SUBSCRIPTION: &str = "0000001d 18042a190a076578616d706c651204313030313a08746573745c2e2e2a";
-const GET_NO_WAIT: &str =
-    "00000025 18062a210a076578616d706c6512043130303118e80720ffffffffffffffffff0128023000";
-const NO_DATA: &str = "00000011 100118072a0b08ffffffffffffffffff01";
-const GET_300_MS: &str = "0000001d 18062a190a076578616d706c6512043130303118e80720ac0228023000";
-const ACK_BATCH: &str = "00000015 18082a110a076578616d706c651204313030311801";
-
-fn unhex(text: &str) -> Vec<u8> {
-    let digits: Vec<u8> = text.bytes().filter(|b| *b != b' ').collect();
-    let pairs = digits.chunks(2).map(|p| core::str::from_utf8(p).unwrap());
-    pairs.map(|p| u8::from_str_radix(p, 16).unwrap()).collect()
-}
 
 fn seconds(n: u64) -> Instant {
     Instant::ZERO + Duration::from_secs(n)
@@ -144,14 +128,15 @@ fn a_server_of_another_version_is_refused() {
 fn a_refused_authentication_ends_the_connection() {
     let mut client = Client::new(config(), Instant::ZERO);
     hears(&mut client, HANDSHAKE);
-    let refused =
-        "00000025 100118032a1f089003121a61757468206661696c656420666f7220757365723a63616e616c";
     let fault = ClientFault::Refused {
         awaited: Awaited::Admission,
         code: 400,
         message: "auth failed for user:canal".into(),
     };
-    assert_eq!(hears(&mut client, refused), [ClientOutput::Closed(fault)]);
+    assert_eq!(
+        hears(&mut client, AUTH_REFUSED),
+        [ClientOutput::Closed(fault)]
+    );
     assert_eq!(hears(&mut client, ACK), []);
     client.get(Instant::ZERO, 1, Wait::No);
     client.ack(BatchId(1));

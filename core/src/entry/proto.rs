@@ -321,27 +321,20 @@ mod tests {
     use super::*;
     use alloc::vec;
 
-    /// The three entries of the worked session (wire-protocol reference §15).
-    const ENTRIES: [&str; 3] = [
-        "0a2f080112106d7973716c2d62696e2e30303030303118eb0120012a055554462d383080d095ffbc31380242004a00502a10011a022007",
-        "0a49080112106d7973716c2d62696e2e30303030303118c30220012a055554462d383080d095ffbc3138024204746573744a047573657250285801620e0a09726f7773436f756e7412013110021a48086c100150006240121a080010041a0269642001280130004201315207696e742831312912220801100c1a046e616d652000280130004203616263520b76617263686172283332 29",
-        "0a2f080112106d7973716c2d62696e2e30303030303118eb0220012a055554462d383080d095ffbc31380242004a00501b10031a0412023331",
-    ];
-
-    fn unhex(text: &str) -> Bytes {
-        let digits: Vec<u8> = text.bytes().filter(|b| *b != b' ').collect();
-        let pairs = digits.chunks(2).map(|p| core::str::from_utf8(p).unwrap());
-        pairs.map(|p| u8::from_str_radix(p, 16).unwrap()).collect()
-    }
+    use crate::session::golden::{self, unhex};
+    use crate::session::packet::{Messages, Packet};
 
     #[test]
     fn the_entries_of_the_worked_session_read_as_said_and_encode_to_the_same_bytes() {
-        let decoded: Vec<Entry> = ENTRIES
+        let frame = unhex(golden::MESSAGES);
+        let packet = Packet::decode(&frame[4..]).unwrap();
+        let entries = Messages::decode(packet.body).unwrap().messages;
+        let decoded: Vec<Entry> = entries
             .iter()
-            .map(|e| Entry::decode(unhex(e)).unwrap())
+            .map(|e| Entry::decode(e.clone()).unwrap())
             .collect();
-        for (entry, hex) in decoded.iter().zip(ENTRIES) {
-            assert_eq!(entry.encode_to_vec(), unhex(hex));
+        for (entry, bytes) in decoded.iter().zip(&entries) {
+            assert_eq!(&entry.encode_to_vec(), bytes);
         }
         let Content::Begin(begin) = decoded[0].content().unwrap() else {
             panic!("a begin")
@@ -386,20 +379,22 @@ mod tests {
             "100d5a15584120434f4d4d49542058273331272c5827272c316a140a0758415f545950451209584120434f4d4d49546a160a0658415f584944120c2058273331272c5827272c31",
         ] {
             assert_eq!(
-                RowChange::decode(unhex(hex)).unwrap().encode_to_vec(),
+                RowChange::decode(&unhex(hex)[..]).unwrap().encode_to_vec(),
                 unhex(hex)
             );
         }
         let begin = "1a130a0758415f54595045120858412053544152541a160a0658415f584944120c2058273331272c5827272c312007";
         assert_eq!(
-            TransactionBegin::decode(unhex(begin))
+            TransactionBegin::decode(&unhex(begin)[..])
                 .unwrap()
                 .encode_to_vec(),
             unhex(begin)
         );
         let end = "1201301a110a0758415f545950451206584120454e441a160a0658415f584944120c2058273331272c5827272c31";
         assert_eq!(
-            TransactionEnd::decode(unhex(end)).unwrap().encode_to_vec(),
+            TransactionEnd::decode(&unhex(end)[..])
+                .unwrap()
+                .encode_to_vec(),
             unhex(end)
         );
     }
@@ -421,7 +416,7 @@ mod tests {
     #[test]
     fn a_store_value_that_is_no_change_is_an_error_and_not_nothing() {
         let entry = Entry {
-            store_value: Some(unhex("0a")),
+            store_value: Some(unhex("0a").into()),
             ..Entry::default()
         };
         assert!(entry.content().is_err());
