@@ -39,6 +39,8 @@ mod ask;
 pub mod auth;
 pub mod fault;
 pub mod frame;
+#[cfg(test)]
+pub(crate) mod golden;
 pub mod packet;
 #[cfg(test)]
 mod tests;

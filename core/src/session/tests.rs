@@ -5,36 +5,12 @@ use alloc::string::String;
 use core::slice;
 use proptest::prelude::*;
 
+use super::golden::*;
 use crate::meta::identity::{ClientId, Destination};
 use crate::request::{Ask, BatchId, Wait};
 use packet::{ClientAck, ClientRollback, Get, Sub, client_frame};
 
 const SEEDS: Scramble = Scramble::new([1, 2, 3, 4, 5, 6, 7, 8]);
-
-const HANDSHAKE: &str = "00000010 100118012a0a12080102030405060708";
-const AUTH: &str = "0000003f 18022a3b0a0563616e616c1228376465343436393064386535333738326362363138303461323435356332383461336262666230361880dddb012080dddb01";
-const ACK: &str = "00000004 10011803";
-const ROLLBACK: &str = "00000013 180c2a0f0a076578616d706c65120431303031";
-const SUBSCRIPTION: &str = "0000001d 18042a190a076578616d706c651204313030313a08746573745c2e2e2a";
-const GET_NO_WAIT: &str =
-    "00000025 18062a210a076578616d706c6512043130303118e80720ffffffffffffffffff0128023000";
-const NO_DATA: &str = "00000011 100118072a0b08ffffffffffffffffff01";
-const ACK_NO_DATA: &str = "0000001e 18082a1a0a076578616d706c6512043130303118ffffffffffffffffff01";
-const GET_300_MS: &str = "0000001d 18062a190a076578616d706c6512043130303118e80720ac0228023000";
-const MESSAGES: &str = "00000115 18072a9002080112370a2f080112106d7973716c2d62696e2e30303030303118eb0120012a055554462d383080d095ffbc31380242004a00502a10011a0220071297010a49080112106d7973716c2d62696e2e30303030303118c30220012a055554462d383080d095ffbc3138024204746573744a047573657250285801620e0a09726f7773436f756e7412013110021a48086c100150006240121a080010041a0269642001280130004201315207696e742831312912220801100c1a046e616d652000280130004203616263520b766172636861722833322912390a2f080112106d7973716c2d62696e2e30303030303118eb0220012a055554462d383080d095ffbc31380242004a00501b10031a0412023331";
-const ACK_BATCH: &str = "00000015 18082a110a076578616d706c651204313030311801";
-const UNSUBSCRIPTION: &str = "00000013 18052a0f0a076578616d706c65120431303031";
-const HEARTBEAT_UNSUPPORTED: &str = "00000033 100118032a2d08900312287061636b657420747970653a20484541525442454154206973204e4f5420737570706f7274656421";
-const PYTHON_AUTH: &str = "00000002 1802";
-const PYTHON_GET: &str = "0000002d 18062a290a076578616d706c65120431303031186420ffffffffffffffffff0128ffffffffffffffffff013000";
-/// Where the entries begin in [`MESSAGES`]: after lengths, type and batch id.
-const ENTRIES_AT: usize = 4 + 2 + 3 + 2;
-
-fn unhex(text: &str) -> Vec<u8> {
-    let digits: Vec<u8> = text.bytes().filter(|b| *b != b' ').collect();
-    let pairs = digits.chunks(2).map(|p| core::str::from_utf8(p).unwrap());
-    pairs.map(|p| u8::from_str_radix(p, 16).unwrap()).collect()
-}
 
 fn seconds(n: u64) -> Instant {
     Instant::ZERO + Duration::from_secs(n)
@@ -261,9 +237,7 @@ fn a_wrong_password_may_be_tried_again_a_few_times() {
         ..ClientAuth::default()
     };
     let wrong = client_frame(PacketType::ClientAuthentication, &wrong);
-    let refused = Did::Wrote(unhex(
-        "00000025 100118032a1f089003121a61757468206661696c656420666f7220757365723a63616e616c",
-    ));
+    let refused = Did::Wrote(unhex(AUTH_REFUSED));
     for _ in 1..AUTH_FAILURES_MAX {
         assert_eq!(rig.sends_bytes(&wrong), slice::from_ref(&refused));
     }
