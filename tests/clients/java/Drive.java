@@ -4,6 +4,7 @@ import com.alibaba.otter.canal.client.impl.SimpleCanalConnector;
 import com.alibaba.otter.canal.protocol.CanalEntry.Column;
 import com.alibaba.otter.canal.protocol.CanalEntry.Entry;
 import com.alibaba.otter.canal.protocol.CanalEntry.EntryType;
+import com.alibaba.otter.canal.protocol.CanalEntry.EventType;
 import com.alibaba.otter.canal.protocol.CanalEntry.Header;
 import com.alibaba.otter.canal.protocol.CanalEntry.Pair;
 import com.alibaba.otter.canal.protocol.CanalEntry.RowChange;
@@ -136,7 +137,8 @@ public final class Drive {
         bytes += size;
         Header header = entry.getHeader();
         boolean marker = (header.getSchemaName() + "." + header.getTableName()).equals(options.get("until"));
-        markerSeen |= entry.getEntryType() == EntryType.ROWDATA && marker;
+        boolean insert = entry.getEntryType() == EntryType.ROWDATA && header.getEventType() == EventType.INSERT;
+        markerSeen |= marker && insert;
     }
 
     private void print(Entry entry) throws Exception {

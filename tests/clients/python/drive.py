@@ -89,7 +89,8 @@ class Tally:
         self.bytes += entry.ByteSize()
         if entry.entryType != entry_protocol.EntryType.ROWDATA:
             return
-        if "%s.%s" % (entry.header.schemaName, entry.header.tableName) == self.options.until:
+        table = "%s.%s" % (entry.header.schemaName, entry.header.tableName)
+        if table == self.options.until and entry.header.eventType == entry_protocol.EventType.INSERT:
             self.marker_seen = True
         if self.options.count:
             counts = [p.value for p in entry.header.props if p.key == "rowsCount"]
