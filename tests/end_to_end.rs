@@ -33,7 +33,9 @@ fn follows(kind: Kind, stock: Stock, mode: Mode, batch: u32, options: &[&str]) -
         until: workload::END,
         idle_ms: IDLE_MS,
     };
-    let changes = stock.drive(&drive)?;
+    let changes = stock
+        .drive(&drive)
+        .with_context(|| format!("canald said: {}", canald.last_words()))?;
     let mut mirror = Mirror::default();
     for change in &changes {
         mirror.apply(change)?;

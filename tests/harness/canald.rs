@@ -13,6 +13,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 const READY_WITHIN: Duration = Duration::from_secs(30);
 /// How long a stop may take.
 const STOP_WITHIN: Duration = Duration::from_secs(30);
+const LAST_WORDS_LINES: usize = 30;
 const POLL: Duration = Duration::from_millis(20);
 
 /// The destination of every test.
@@ -154,6 +155,14 @@ impl Canald {
         self.log
             .find(READY_WITHIN, wanted)
             .with_context(|| format!("canald did not say it, but: {}", self.log.text()))
+    }
+
+    /// The last lines that it said, to stand beside a failure.
+    #[must_use]
+    pub fn last_words(&self) -> String {
+        let text = self.log.text();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(LAST_WORDS_LINES)..].join("\n")
     }
 
     /// Ends it as `kill -9` does.

@@ -19,8 +19,10 @@ const DIFFERENCES_SHOWN_MAX: usize = 20;
 /// How the values of a column are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
-    /// Character by character: numbers, DECIMAL, dates and times.
+    /// Character by character: DECIMAL, dates and times.
     Plain,
+    /// The same, without the zeros that ZEROFILL shows and the binlog does not hold.
+    Integer,
     /// By number: BIT, ENUM, SET.
     Number,
     Float,
@@ -44,8 +46,8 @@ struct Column {
 impl Form {
     fn of(data_type: &str) -> Result<Self> {
         Ok(match data_type {
-            "tinyint" | "smallint" | "mediumint" | "int" | "bigint" | "decimal" | "year"
-            | "date" | "time" | "datetime" | "timestamp" => Self::Plain,
+            "tinyint" | "smallint" | "mediumint" | "int" | "bigint" => Self::Integer,
+            "decimal" | "year" | "date" | "time" | "datetime" | "timestamp" => Self::Plain,
             "bit" | "enum" | "set" => Self::Number,
             "float" => Self::Float,
             "double" => Self::Double,
@@ -61,6 +63,7 @@ impl Form {
     fn select(self, column: &str) -> String {
         match self {
             Self::Plain => column.to_owned(),
+            Self::Integer => format!("{column}+0"),
             Self::Number => format!("CAST({column} AS UNSIGNED)"),
             Self::Float | Self::Double => format!("{column}+0e0"),
             Self::Text | Self::Json => format!("HEX(CONVERT({column} USING utf8mb4))"),
@@ -71,7 +74,9 @@ impl Form {
     /// The common form of what the server answered.
     fn of_server(self, text: &str) -> Result<String> {
         Ok(match self {
-            Self::Plain | Self::Number | Self::Text | Self::Bytes => text.to_owned(),
+            Self::Plain | Self::Integer | Self::Number | Self::Text | Self::Bytes => {
+                text.to_owned()
+            }
             Self::Float => format!("{:?}", text.parse::<f64>()? as f32),
             Self::Double => format!("{:?}", text.parse::<f64>()?),
             Self::Binary => text.trim_end_matches("00").to_owned(),
@@ -82,7 +87,7 @@ impl Form {
     /// The common form of what a client received.
     fn of_client(self, text: &str) -> Result<String> {
         Ok(match self {
-            Self::Plain | Self::Number => text.to_owned(),
+            Self::Plain | Self::Integer | Self::Number => text.to_owned(),
             Self::Float => format!("{:?}", text.parse::<f32>()?),
             Self::Double => format!("{:?}", text.parse::<f64>()?),
             Self::Text => hex(text.bytes()),
