@@ -1,1 +1,3 @@
-//! tests
+//! The real binary, tested against real servers and stock clients.
+
+pub mod harness;

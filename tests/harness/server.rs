@@ -1,0 +1,213 @@
+//! Real database servers, started and stopped by the script `tests/servers`.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::process::{Child, Command, Output, Stdio};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use super::{EXIT_UNAVAILABLE, folder, skipped, unique};
+
+/// The kinds of databases that the tests use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// MariaDB 10.11
+    MariaDb1011,
+    /// MySQL 9.7
+    MySql97,
+    /// MySQL 5.6
+    MySql56,
+}
+
+impl Kind {
+    /// Its name in the script.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::MariaDb1011 => "mariadb1011",
+            Self::MySql97 => "mysql97",
+            Self::MySql56 => "mysql56",
+        }
+    }
+
+    /// Whether it is a MariaDB, whose JSON is a text and whose statements differ here and there.
+    #[must_use]
+    pub const fn is_mariadb(self) -> bool {
+        matches!(self, Self::MariaDb1011)
+    }
+}
+
+/// A running server with data of its own; both end with the value, or with this process.
+#[derive(Debug)]
+pub struct Server {
+    kind: Kind,
+    name: String,
+    options: Vec<String>,
+    facts: BTreeMap<String, String>,
+}
+
+impl Server {
+    /// Starts a server with further options of its own, or says that it cannot be had here.
+    ///
+    /// # Errors
+    /// When the server is there but does not start.
+    pub fn start(kind: Kind, options: &[&str]) -> Result<Option<Self>> {
+        let name = unique(&format!("test-{}", kind.name()));
+        let options: Vec<String> = options.iter().map(ToString::to_string).collect();
+        let mut server = Self {
+            kind,
+            name,
+            options,
+            facts: BTreeMap::new(),
+        };
+        Ok(server.launch()?.then_some(server))
+    }
+
+    fn launch(&mut self) -> Result<bool> {
+        let owner = std::process::id().to_string();
+        let output = script()
+            .args([
+                "start",
+                self.kind.name(),
+                "--name",
+                &self.name,
+                "--owner",
+                &owner,
+                "--",
+            ])
+            .args(&self.options)
+            .output()
+            .context("cannot run tests/servers")?;
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        if output.status.code() == Some(EXIT_UNAVAILABLE) {
+            skipped(self.kind.name(), &complaint);
+            return Ok(false);
+        }
+        ensure!(
+            output.status.success(),
+            "{} did not start: {complaint}",
+            self.kind.name()
+        );
+        self.facts = String::from_utf8(output.stdout)?
+            .lines()
+            .filter_map(|line| line.split_once('='))
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect();
+        Ok(true)
+    }
+
+    /// Which kind it is.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// One of the facts that the script tells of it.
+    ///
+    /// # Errors
+    /// When there is no such fact.
+    pub fn fact(&self, key: &str) -> Result<&str> {
+        self.facts
+            .get(key)
+            .map(String::as_str)
+            .with_context(|| format!("{} has no fact {key}", self.name))
+    }
+
+    /// The URL of this server as a source for an account.
+    ///
+    /// # Errors
+    /// When the script did not tell the port.
+    pub fn source(&self, user: &str, password: &str) -> Result<String> {
+        Ok(format!(
+            "mysql://{user}:{password}@127.0.0.1:{}",
+            self.fact("port")?
+        ))
+    }
+
+    /// Runs SQL as root and returns the client's tab-separated rows, without headers.
+    ///
+    /// # Errors
+    /// When a statement fails, with the server's message.
+    pub fn sql(&self, sql: &str) -> Result<String> {
+        let mut child = self.client()?;
+        let Some(mut input) = child.stdin.take() else {
+            bail!("the client has no input")
+        };
+        let text = sql.to_owned();
+        // The client may answer before it has read everything: write beside reading.
+        let writer = std::thread::spawn(move || input.write_all(text.as_bytes()));
+        let output = child.wait_with_output()?;
+        let written = writer.join();
+        check(&output, sql)?;
+        ensure!(
+            matches!(written, Ok(Ok(()))),
+            "the client did not read the whole of: {}",
+            head(sql)
+        );
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// The server's own client program, waiting for SQL on its standard input.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn client(&self) -> Result<Child> {
+        script()
+            .args([
+                "client",
+                &self.name,
+                "--batch",
+                "--skip-column-names",
+                "--raw",
+                "--default-character-set=utf8mb4",
+            ])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("cannot run tests/servers")
+    }
+
+    /// Starts it again with the same data on the same port, as a crash and its repair would.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn crash_and_restart(&mut self) -> Result<()> {
+        run_script(&["stop", "--keep", "--kill", &self.name])?;
+        ensure!(self.launch()?, "{} is gone", self.name);
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Should this fail, the server still ends with this process, its owner.
+        let _ = run_script(&["stop", &self.name]);
+    }
+}
+
+fn script() -> Command {
+    Command::new(folder().join("servers"))
+}
+
+fn run_script(arguments: &[&str]) -> Result<()> {
+    let output = script()
+        .args(arguments)
+        .output()
+        .context("cannot run tests/servers")?;
+    check(&output, &arguments.join(" "))
+}
+
+fn check(output: &Output, what: &str) -> Result<()> {
+    ensure!(
+        output.status.success(),
+        "{}: {}",
+        head(what),
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    Ok(())
+}
+
+fn head(text: &str) -> String {
+    text.chars().take(200).collect()
+}
