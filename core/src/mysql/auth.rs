@@ -107,17 +107,17 @@ impl Plugin {
     }
 }
 
-/// Where a plugin's conversation stands.
+/// What a plugin's conversation waits for.
 #[derive(Debug)]
 enum Step {
     /// Nothing more to say; the server's verdict is due.
-    ExpectVerdict,
+    Verdict,
     /// caching_sha2_password: whether the server has our hash in its cache.
-    ExpectCacheState,
+    CacheState,
     /// The server's RSA key.
-    ExpectPublicKey,
+    PublicKey,
     /// A plugin of `mysql_common` that has another message to answer.
-    ExpectChallenge(AuthProc),
+    Challenge(AuthProc),
 }
 
 /// One plugin at work.
@@ -189,11 +189,11 @@ impl AuthExchange {
         password: &str,
         rng: &mut Rng,
     ) -> Result<Option<Vec<u8>>, AuthFault> {
-        match core::mem::replace(&mut self.step, Step::ExpectVerdict) {
-            Step::ExpectCacheState => self.cache_state(data, password),
-            Step::ExpectPublicKey => self.seal(data, password, rng).map(Some),
-            Step::ExpectChallenge(process) => self.run(process, data, password).map(Some),
-            Step::ExpectVerdict => Err(self.nonsense("after the last one")),
+        match core::mem::replace(&mut self.step, Step::Verdict) {
+            Step::CacheState => self.cache_state(data, password),
+            Step::PublicKey => self.seal(data, password, rng).map(Some),
+            Step::Challenge(process) => self.run(process, data, password).map(Some),
+            Step::Verdict => Err(self.nonsense("after the last one")),
         }
     }
 
@@ -207,7 +207,7 @@ impl AuthExchange {
             plugin,
             scramble: [0; SCRAMBLE_BYTES],
             transport,
-            step: Step::ExpectVerdict,
+            step: Step::Verdict,
         };
         let first = match plugin {
             Plugin::Native => {
@@ -247,7 +247,7 @@ impl AuthExchange {
     fn begin_caching_sha2(&mut self, password: &str) -> Vec<u8> {
         match scramble_sha256(&self.scramble, password.as_bytes()) {
             Some(hash) => {
-                self.step = Step::ExpectCacheState;
+                self.step = Step::CacheState;
                 hash.to_vec()
             }
             None => Vec::new(),
@@ -260,7 +260,7 @@ impl AuthExchange {
             _ if password.is_empty() => Vec::new(),
             Transport::Tls => with_nul(password),
             Transport::Plain => {
-                self.step = Step::ExpectPublicKey;
+                self.step = Step::PublicKey;
                 alloc::vec![REQUEST_KEY]
             }
         }
@@ -293,7 +293,7 @@ impl AuthExchange {
             .map_err(|_| self.nonsense("with the challenge"))?;
         match answer {
             Response::Next { packet } => {
-                self.step = Step::ExpectChallenge(process);
+                self.step = Step::Challenge(process);
                 Ok(packet.unwrap_or_default())
             }
             Response::Last { packet } => Ok(packet.unwrap_or_default()),
@@ -308,7 +308,7 @@ impl AuthExchange {
             ([FAST_AUTH_SUCCESS], _) => Ok(None),
             ([PERFORM_FULL_AUTHENTICATION], Transport::Tls) => Ok(Some(with_nul(password))),
             ([PERFORM_FULL_AUTHENTICATION], Transport::Plain) => {
-                self.step = Step::ExpectPublicKey;
+                self.step = Step::PublicKey;
                 Ok(Some(alloc::vec![REQUEST_KEY]))
             }
             _ => Err(self.nonsense("about its cache")),

@@ -123,15 +123,16 @@ pub(super) struct ResultReader {
     bytes: usize,
 }
 
+/// What is due next.
 #[derive(Debug, Default)]
 enum Phase {
     #[default]
-    ExpectHeader,
-    ExpectColumns {
+    Header,
+    Columns {
         left: usize,
     },
-    ExpectEndOfColumns,
-    ExpectRows,
+    EndOfColumns,
+    Rows,
 }
 
 impl ResultReader {
@@ -147,28 +148,26 @@ impl ResultReader {
             return Ok(Progress::Failed(ServerError::parse(payload)?));
         }
         match self.phase {
-            Phase::ExpectHeader => self.header(&mut r),
-            Phase::ExpectColumns { left } => {
+            Phase::Header => self.header(&mut r),
+            Phase::Columns { left } => {
                 for field in ["catalog", "schema", "table", "original table"] {
                     r.lenenc_bytes(field)?;
                 }
                 let name = String::from_utf8_lossy(r.lenenc_bytes("column name")?);
                 self.set.columns.push(name.to_string());
                 self.phase = match left - 1 {
-                    0 => Phase::ExpectEndOfColumns,
-                    left => Phase::ExpectColumns { left },
+                    0 => Phase::EndOfColumns,
+                    left => Phase::Columns { left },
                 };
                 Ok(Progress::More)
             }
-            Phase::ExpectEndOfColumns if is_eof(payload) => {
-                self.phase = Phase::ExpectRows;
+            Phase::EndOfColumns if is_eof(payload) => {
+                self.phase = Phase::Rows;
                 Ok(Progress::More)
             }
-            Phase::ExpectEndOfColumns => Err(r.invalid("end of columns", "is missing")),
-            Phase::ExpectRows if is_eof(payload) => {
-                Ok(Progress::Rows(core::mem::take(&mut self.set)))
-            }
-            Phase::ExpectRows => self.row(payload),
+            Phase::EndOfColumns => Err(r.invalid("end of columns", "is missing")),
+            Phase::Rows if is_eof(payload) => Ok(Progress::Rows(core::mem::take(&mut self.set))),
+            Phase::Rows => self.row(payload),
         }
     }
 
@@ -177,7 +176,7 @@ impl ResultReader {
         match r.length("column count")? {
             OK => Ok(Progress::Rows(ResultSet::default())),
             left @ 1..=COLUMNS_MAX => {
-                self.phase = Phase::ExpectColumns { left };
+                self.phase = Phase::Columns { left };
                 Ok(Progress::More)
             }
             _ => Err(r.invalid("column count", "is above 4096")),

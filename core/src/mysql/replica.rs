@@ -200,9 +200,9 @@ impl Replica {
     /// TLS is up.
     pub fn handle_secured(&mut self, now: Instant) {
         self.heard = now;
-        match core::mem::replace(&mut self.state, State::Closed) {
-            State::ExpectSecured(greeting) => self.respond(greeting, Transport::Tls),
-            state => self.state = state,
+        if let State::ExpectSecured(greeting) = &self.state {
+            let greeting = greeting.clone();
+            self.respond(greeting, Transport::Tls);
         }
     }
 
@@ -215,9 +215,10 @@ impl Replica {
             return;
         }
         let after = self.patience();
-        self.close(match self.state {
-            State::Streaming(_) => LinkFault::Silent(after),
-            _ => LinkFault::TimedOut { what, after },
+        self.close(if self.is_streaming() {
+            LinkFault::Silent(after)
+        } else {
+            LinkFault::TimedOut { what, after }
         });
     }
 
