@@ -16,6 +16,15 @@ pub enum BatchMode {
     Entries,
 }
 
+/// Where cursors and subscriptions are kept: canal's spring XML names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetaMode {
+    /// `memory-instance.xml`: only the generation of batch ids is stored.
+    Memory,
+    /// `file-instance.xml`: all of it is stored in a file.
+    File,
+}
+
 /// Canal's sslMode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SslMode {
@@ -162,6 +171,8 @@ pub struct InstanceConfig {
     pub destination: Destination,
     /// Its source.
     pub source: SourceConfig,
+    /// Where cursors and subscriptions are kept.
+    pub meta: MetaMode,
     /// Whether GTIDs are used: `canal.instance.gtidon`.
     pub gtid: bool,
     /// Where it starts without a cursor.

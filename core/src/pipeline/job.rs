@@ -74,6 +74,26 @@ pub struct Item {
     pub body: ItemBody,
 }
 
+impl Item {
+    /// Bytes of rows or text: what makes it work to encode.
+    #[must_use]
+    pub fn data_bytes(&self) -> usize {
+        match &self.body {
+            ItemBody::Rows { data, .. } => data.len(),
+            ItemBody::Statement(statement) => statement.sql.len(),
+            ItemBody::Begin { .. } | ItemBody::End { .. } => 0,
+        }
+    }
+}
+
+impl DecodeJob {
+    /// Bytes of rows and texts: what makes it work to decode.
+    #[must_use]
+    pub fn data_bytes(&self) -> usize {
+        self.items.iter().map(Item::data_bytes).sum()
+    }
+}
+
 /// What rows events do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowOp {

@@ -4,5 +4,16 @@
 //! `decode` is a pure function from a job of items to a segment. `plan` is what makes it fast.
 
 pub mod decode;
+pub mod fault;
+pub mod gtids;
+pub mod horizon;
 pub mod job;
+pub mod lookahead;
 pub mod plan;
+mod rows;
+pub mod selection;
+pub mod split;
+mod statement;
+pub mod tables;
+pub mod transaction;
+pub mod window;

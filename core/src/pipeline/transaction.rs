@@ -12,10 +12,10 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::entry::kind::EntryType;
 use crate::pipeline::job::{DecodeJob, Item, ItemBody, JobId};
 use crate::pipeline::plan::EncodeSettings;
-use crate::position::BinlogFile;
+use crate::pipeline::split::SkipThrough;
+use crate::position::{BinlogFile, BinlogPosition};
 use crate::store::segment::Resume;
 
 /// Event time, in seconds, after which an empty transaction is let through again.
@@ -139,23 +139,25 @@ pub struct Jobs {
     resumes: Vec<Resume>,
     bytes: usize,
     closed: VecDeque<DecodeJob>,
-    last: Option<(BinlogFile, u64, u32)>,
+    last: Option<SkipThrough>,
+    last_resume: Option<Resume>,
 }
 
 impl Jobs {
     /// Jobs of at most `items_max` items, decoded with `settings`.
     #[must_use]
-    pub fn new(settings: Arc<EncodeSettings>, items_max: u32, file: BinlogFile) -> Self {
+    pub fn new(settings: Arc<EncodeSettings>, items_max: u32) -> Self {
         Self {
             settings,
             items_max: items_max as usize,
             next_id: 0,
-            file,
+            file: BinlogFile::new(""),
             items: Vec::new(),
             resumes: Vec::new(),
             bytes: 0,
             closed: VecDeque::new(),
             last: None,
+            last_resume: None,
         }
     }
 
@@ -167,10 +169,16 @@ impl Jobs {
         }
     }
 
-    /// The last item that went into a job: file, start of its event, and which entry of it.
+    /// The last item that went into a job.
     #[must_use]
-    pub const fn last(&self) -> Option<&(BinlogFile, u64, u32)> {
+    pub const fn last(&self) -> Option<&SkipThrough> {
         self.last.as_ref()
+    }
+
+    /// Where reading begins again for what follows the last item that went into a job.
+    #[must_use]
+    pub const fn last_resume(&self) -> Option<&Resume> {
+        self.last_resume.as_ref()
     }
 
     /// The oldest finished job. Call [`Self::close`] first to have everything.
@@ -196,39 +204,25 @@ impl Jobs {
     }
 
     fn append(&mut self, resume: &Resume, items: impl Iterator<Item = Item>) {
+        let mut last = None;
         for mut item in items {
-            let bytes = row_bytes(&item);
+            let bytes = item.data_bytes();
             let full = self.items.len() >= self.items_max || self.bytes + bytes > JOB_BYTES;
             if full {
                 self.close();
             }
-            if self.resumes.last() != Some(resume) {
+            if self.items.is_empty() || self.resumes.last() != Some(resume) {
                 self.resumes.push(resume.clone());
             }
             item.resume = (self.resumes.len() - 1) as u32;
             self.bytes += bytes;
-            self.last = Some((self.file.clone(), item.place.start, item.ordinal));
+            last = Some((item.place.start, item.ordinal));
             self.items.push(item);
         }
-    }
-}
-
-/// Bytes of row data: what makes decoding a job work.
-#[must_use]
-pub fn row_bytes(item: &Item) -> usize {
-    match &item.body {
-        ItemBody::Rows { data, .. } => data.len(),
-        ItemBody::Statement(statement) => statement.sql.len(),
-        ItemBody::Begin { .. } | ItemBody::End { .. } => 0,
-    }
-}
-
-/// The entry type that an item becomes.
-#[must_use]
-pub const fn entry_type(item: &Item) -> EntryType {
-    match item.body {
-        ItemBody::Begin { .. } => EntryType::TransactionBegin,
-        ItemBody::End { .. } => EntryType::TransactionEnd,
-        ItemBody::Rows { .. } | ItemBody::Statement(_) => EntryType::RowData,
+        if let Some((start, ordinal)) = last {
+            let position = BinlogPosition::new(self.file.clone(), start);
+            self.last = Some(SkipThrough { position, ordinal });
+            self.last_resume = Some(resume.clone());
+        }
     }
 }

@@ -1,0 +1,105 @@
+//! The flow of entries: jobs from the serial stage to decoders, segments into the ring, cursors on.
+//!
+//! Backpressure is a question (`design.md` §4): while the ring or the window is full, nothing is taken
+//! from the serial stage, and [`Instance::read_budget`] is zero.
+
+use crate::instance::source::READ_BYTES;
+use crate::instance::{Instance, LinkId, Output, Weight};
+use crate::meta::cursor::Cursor;
+use crate::meta::identity::ClientId;
+use crate::pipeline::decode::decode;
+use crate::pipeline::job::DecodeJob;
+use crate::pipeline::split::Withheld;
+use crate::store::batch::Place;
+use crate::time::Instant;
+
+/// Bytes of rows from which a job is worth a worker's while. It depends on the job alone, so runs replay.
+pub const POOL_JOB_BYTES: usize = 32 << 10;
+
+impl Instance {
+    /// How many bytes may be read from a link now; 0 means not to read.
+    #[must_use]
+    pub fn read_budget(&self, link: LinkId) -> usize {
+        let held_back = self.is_dump(link) && (self.window.is_full() || !self.store_has_room());
+        if held_back || self.stopping { 0 } else { READ_BYTES }
+    }
+
+    fn store_has_room(&self) -> bool {
+        match self.window.peek() {
+            Some(decoded) => self.store.can_put(&decoded.segment),
+            None => self.store.room().bytes > 0 && self.store.room().entries > 0,
+        }
+    }
+
+    /// Moves jobs on: out of the serial stage, through decoding, into the ring.
+    pub(super) fn move_jobs(&mut self, now: Instant) {
+        loop {
+            self.fill_ring(now);
+            if self.window.is_full() || self.stopping {
+                break;
+            }
+            let Some(job) = self.splitter.next_job() else { break };
+            self.start(job);
+        }
+        self.note_withheld();
+    }
+
+    fn start(&mut self, job: DecodeJob) {
+        let id = job.id;
+        self.window.announce(id);
+        if job.data_bytes() >= POOL_JOB_BYTES {
+            self.outputs.push_back(Output::Decode(job));
+        } else {
+            let decoded = decode(&job);
+            self.window.complete(id, decoded);
+        }
+    }
+
+    /// Puts finished segments into the ring, in order, as far as they fit.
+    fn fill_ring(&mut self, now: Instant) {
+        while let Some(decoded) = self.window.peek() {
+            if self.undecodable || !self.store.can_put(&decoded.segment) {
+                return;
+            }
+            let Some(decoded) = self.window.take() else { return };
+            self.store.put(decoded.segment);
+            if let Some(fault) = decoded.fault {
+                self.undecodable = true;
+                self.stop_source(now, alloc::string::ToString::to_string(&fault));
+            }
+        }
+    }
+
+    /// The client has acknowledged up to `last`; canal's own cursor moves to `ack_at`, if there is one.
+    pub(super) fn move_cursor(&mut self, id: ClientId, ack_at: Option<Place>, last: Place) {
+        if id.is_temporary() {
+            return;
+        }
+        let source = self.source_name();
+        self.durable.change(|record| {
+            if let Some(client) = record.clients.get_mut(&id) {
+                let former = client.cursor.take();
+                client.cursor = Some(Cursor::after(former, source, ack_at, last));
+            }
+        });
+    }
+
+    /// What a reader's filter excludes counts as acknowledged once nothing older is open.
+    pub(super) fn advance_past_excluded(&mut self, id: ClientId) {
+        if let Some(skipped) = self.store.take_skipped(id) {
+            self.move_cursor(id, skipped.ack_at, skipped.last);
+        }
+    }
+
+    /// Withheld ranges are stored with the next cursor, so no cursor can pass one unrecorded.
+    fn note_withheld(&mut self) {
+        for Withheld { table, from, to } in self.splitter.take_withheld() {
+            let text = alloc::format!(
+                "rows of {table} from {from} to {to} are withheld: its columns are in doubt \
+                 (canal.instance.filter.table.error=true)"
+            );
+            self.report(Weight::Alarm, text);
+            self.durable.change(|record| record.withhold(table, from, to));
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Events that wait until a table's columns are known, and what they say about DDL meanwhile.
+//!
+//! States: idle; waiting for the columns of one table, with the TABLE_MAP that needs them and the raw
+//! events after it. The events are followed by a stream of their own, which runs ahead of the one that
+//! decodes, and every statement among them is looked at. Bounded by the configured number of bytes.
+
+use alloc::collections::VecDeque;
+
+use bytes::Bytes;
+
+use crate::binlog::payload::Payload;
+use crate::binlog::stream::EventStream;
+use crate::pipeline::fault::SplitFault;
+use crate::pipeline::horizon::{Horizon, Proof};
+use crate::pipeline::statement::scan_query;
+use crate::position::BinlogPosition;
+use crate::schema::ddl::Touches;
+use crate::schema::table::TableName;
+
+/// The TABLE_MAP that holds the stream up.
+#[derive(Clone, Debug)]
+pub(super) struct WaitingTable {
+    pub(super) name: TableName,
+    pub(super) table_id: u64,
+    /// The map after the id, as it stands in the log.
+    pub(super) map: Bytes,
+    /// Where it stands.
+    pub(super) at: BinlogPosition,
+}
+
+/// The events that wait, and what is known of the log ahead.
+#[derive(Debug)]
+pub(super) struct Lookahead {
+    bytes_max: u64,
+    table: Option<WaitingTable>,
+    waiting: VecDeque<Bytes>,
+    bytes: u64,
+    scout: Option<(EventStream, Horizon)>,
+    surveyed: Option<Horizon>,
+}
+
+impl Lookahead {
+    pub(super) const fn new(bytes_max: u64) -> Self {
+        Self {
+            bytes_max,
+            table: None,
+            waiting: VecDeque::new(),
+            bytes: 0,
+            scout: None,
+            surveyed: None,
+        }
+    }
+
+    pub(super) const fn is_waiting(&self) -> bool {
+        self.table.is_some()
+    }
+
+    pub(super) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(super) fn table(&self) -> Option<&TableName> {
+        self.table.as_ref().map(|waiting| &waiting.name)
+    }
+
+    /// `table` holds the stream up; `stream` stands right after its map.
+    pub(super) fn wait(&mut self, table: WaitingTable, stream: &EventStream) {
+        if self.scout.is_none()
+            && let Some(position) = stream.position()
+        {
+            self.scout = Some((stream.clone(), Horizon::new(position)));
+        }
+        self.table = Some(table);
+    }
+
+    pub(super) fn wait_again(&mut self, table: WaitingTable) {
+        self.table = Some(table);
+    }
+
+    pub(super) const fn take_waiting(&mut self) -> Option<WaitingTable> {
+        self.table.take()
+    }
+
+    /// Takes an event that has to wait, and looks through it.
+    pub(super) fn push(&mut self, raw: Bytes, fold_names: bool) -> Result<(), SplitFault> {
+        let bytes = self.bytes + raw.len() as u64;
+        if bytes > self.bytes_max
+            && let Some(waiting) = &self.table
+        {
+            let (table, at) = (waiting.name.clone(), waiting.at.clone());
+            return Err(SplitFault::TooFarAhead { table, at });
+        }
+        if let Some((stream, horizon)) = &mut self.scout {
+            scout(stream, horizon, &raw, fold_names)?;
+        }
+        self.bytes = bytes;
+        self.waiting.push_back(raw);
+        Ok(())
+    }
+
+    /// The oldest event that waits. When none is left, what was seen ahead is behind.
+    pub(super) fn pop(&mut self) -> Option<Bytes> {
+        let raw = self.waiting.pop_front();
+        match &raw {
+            Some(raw) => self.bytes -= raw.len() as u64,
+            None => self.scout = None,
+        }
+        raw
+    }
+
+    /// Another stretch of the log has been surveyed.
+    pub(super) fn learn(&mut self, surveyed: Horizon) {
+        match &mut self.surveyed {
+            Some(known) => known.merge(surveyed),
+            None => self.surveyed = Some(surveyed),
+        }
+    }
+
+    /// The stream has passed `position`.
+    pub(super) fn passed(&mut self, position: &BinlogPosition) {
+        if let Some(surveyed) = &mut self.surveyed {
+            surveyed.forget_through(position);
+            if surveyed.seen_to() <= position {
+                self.surveyed = None;
+            }
+        }
+    }
+
+    /// Forgets what waits: it will be read again. What was surveyed stays true.
+    pub(super) fn clear(&mut self) {
+        self.table = None;
+        self.waiting.clear();
+        self.bytes = 0;
+        self.scout = None;
+    }
+
+    /// Whether what the server said of `table` at `said_at` holds at `from`.
+    pub(super) fn proof(
+        &self,
+        table: &TableName,
+        from: &BinlogPosition,
+        said_at: &BinlogPosition,
+    ) -> Proof {
+        let ahead = self.scout.as_ref().map(|(_, horizon)| horizon);
+        let mut proof = if said_at <= from { Proof::Holds } else { Proof::NotYet };
+        for horizon in ahead.into_iter().chain(self.surveyed.as_ref()) {
+            match horizon.proof(table, from, said_at) {
+                Proof::Broken(end) => return Proof::Broken(end),
+                Proof::Holds => proof = Proof::Holds,
+                Proof::NotYet => {}
+            }
+        }
+        proof
+    }
+}
+
+/// Follows one event and notes in `horizon` which tables its statement may change.
+///
+/// # Errors
+/// The event is damaged.
+pub fn scout(
+    stream: &mut EventStream,
+    horizon: &mut Horizon,
+    raw: &[u8],
+    fold_names: bool,
+) -> Result<(), SplitFault> {
+    let event = stream.accept(raw)?;
+    if event.header.event_type.may_hold_statement()
+        && let Payload::Query(query) = stream.parse(&event)?
+        && let Some(file) = stream.file()
+    {
+        let touches = scan_query(&query, stream.format(), fold_names, |scanned| scanned.touches);
+        if touches != Touches::Nothing {
+            horizon.note(BinlogPosition::new(file.clone(), event.end), touches);
+        }
+    }
+    if let Some(position) = stream.position() {
+        horizon.extend(position);
+    }
+    Ok(())
+}

@@ -1,0 +1,339 @@
+//! The serial stage: from raw events to items, in the order of the log.
+//!
+//! It follows files and offsets, transactions, tables and GTIDs, decides what becomes an entry, and
+//! packs items into jobs. It stops at the first thing that it cannot account for, and names it; what
+//! came before is delivered.
+//!
+//! States of a group (a transaction, or a statement of its own): outside; announced, once its GTID or
+//! first event was seen; begun. States of a schema: known, or asked for: then events wait undecoded
+//! while [`lookahead`](super::lookahead) looks through them for DDL.
+//!
+//! It never decodes a row, never reorders, and skips only what a filter or the log itself excludes.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use crate::binlog::event::Event;
+use crate::binlog::payload::Payload;
+use crate::binlog::stream::EventStream;
+use crate::filter::Verdicts;
+use crate::pipeline::fault::SplitFault;
+use crate::pipeline::gtids::GtidTracker;
+use crate::pipeline::horizon::Horizon;
+use crate::pipeline::job::{DecodeJob, EventPlace, GtidStamp, Item, ItemBody};
+use crate::pipeline::lookahead::Lookahead;
+use crate::pipeline::plan::EncodeSettings;
+use crate::pipeline::selection::Selection;
+use crate::pipeline::tables::{Snapshot, Tables};
+use crate::pipeline::transaction::{Jobs, Transaction};
+use crate::position::{BinlogFile, BinlogPosition};
+use crate::schema::table::TableName;
+use crate::store::segment::{Resume, SubjectId};
+
+/// What to do with the rows of a table whose columns are in doubt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DoubtPolicy {
+    /// Stop.
+    Stop,
+    /// Withhold its rows, record the range, and go on with the other tables.
+    Quarantine,
+    /// Name its columns `@1 @2 …`: for reading files, where nobody can be asked.
+    Anonymous,
+}
+
+/// The habits of the serial stage.
+#[derive(Clone, Debug)]
+pub struct SplitConfig {
+    /// How values are shown.
+    pub encode: Arc<EncodeSettings>,
+    /// Entries of a transaction that are delivered as a unit.
+    pub transaction_entries: u32,
+    /// Whether most begin and end entries are left out.
+    pub drop_transaction_entries: bool,
+    /// What to do about doubt.
+    pub doubt: DoubtPolicy,
+    /// Bytes of binlog that may wait for a schema's proof.
+    pub lookahead_bytes: u64,
+    /// Whether the source folds names to lower case (`lower_case_table_names`).
+    pub fold_names: bool,
+}
+
+/// The last entry that need not be made again.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SkipThrough {
+    /// File and start of its event.
+    pub position: BinlogPosition,
+    /// Which entry of that event.
+    pub ordinal: u32,
+}
+
+/// A range of a table's rows that was withheld.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Withheld {
+    /// The table.
+    pub table: TableName,
+    /// Start of the rows event.
+    pub from: BinlogPosition,
+    /// Its end.
+    pub to: BinlogPosition,
+}
+
+/// Where in a group the stream is.
+#[derive(Clone, Debug)]
+pub(super) enum Group {
+    Outside,
+    Announced(GroupPlace),
+    Begun(GroupPlace),
+}
+
+/// What all entries of a group share.
+#[derive(Clone, Debug)]
+pub(super) struct GroupPlace {
+    pub(super) resume: Resume,
+    pub(super) stamp: Option<Arc<GtidStamp>>,
+}
+
+/// The serial stage of one destination.
+#[derive(Debug)]
+pub struct Splitter {
+    pub(super) config: SplitConfig,
+    pub(super) stream: EventStream,
+    pub(super) selection: Selection,
+    pub(super) tables: Tables,
+    pub(super) lookahead: Lookahead,
+    pub(super) group: Group,
+    pub(super) gtids: GtidTracker,
+    pub(super) withheld: Vec<Withheld>,
+    transaction: Transaction,
+    jobs: Jobs,
+    skip: Option<SkipThrough>,
+}
+
+impl Splitter {
+    /// The serial stage for events of `stream`, from a place between groups on.
+    #[must_use]
+    pub fn new(
+        config: SplitConfig,
+        stream: EventStream,
+        selection: Selection,
+        gtids: GtidTracker,
+    ) -> Self {
+        let transaction =
+            Transaction::new(config.transaction_entries, config.drop_transaction_entries);
+        let jobs = Jobs::new(config.encode.clone(), config.transaction_entries);
+        Self {
+            lookahead: Lookahead::new(config.lookahead_bytes),
+            config,
+            stream,
+            selection,
+            tables: Tables::default(),
+            group: Group::Outside,
+            gtids,
+            withheld: Vec::new(),
+            transaction,
+            jobs,
+            skip: None,
+        }
+    }
+
+    /// Takes one whole raw event.
+    ///
+    /// # Errors
+    /// The stage stops here: it is not to be fed again until [`Self::restart`].
+    pub fn handle_event(&mut self, raw: Bytes) -> Result<(), SplitFault> {
+        if !self.lookahead.is_waiting() {
+            return self.process(&raw);
+        }
+        self.lookahead.push(raw, self.config.fold_names)?;
+        self.proceed()
+    }
+
+    /// Takes what the server says of a table, with the server's position after it said so.
+    ///
+    /// # Errors
+    /// As [`Self::handle_event`].
+    pub fn handle_snapshot(&mut self, name: TableName, snapshot: Snapshot) -> Result<(), SplitFault> {
+        self.tables.remember(name, snapshot);
+        self.proceed()
+    }
+
+    /// From here on entries are made that pass any of `filters`; rows under way keep their treatment.
+    pub fn replace_filters(&mut self, filters: Vec<Verdicts>) {
+        self.selection.replace_filters(filters);
+        self.tables.forget_treatments();
+    }
+
+    /// The link broke: what is not yet in a job is forgotten, and will be read again by `stream` from
+    /// a place between groups. Entries up to the last one that went into a job are not made again,
+    /// nor any up to `skip`.
+    pub fn restart(&mut self, stream: EventStream, gtids: GtidTracker, skip: Option<SkipThrough>) {
+        self.stream = stream;
+        self.gtids = gtids;
+        self.group = Group::Outside;
+        self.transaction.forget();
+        self.tables.forget_ids();
+        self.lookahead.clear();
+        self.skip = self.jobs.last().cloned().max(skip);
+    }
+
+    /// Another stretch of the log has been surveyed for DDL.
+    pub fn learn(&mut self, surveyed: Horizon) {
+        self.lookahead.learn(surveyed);
+    }
+
+    /// The table whose columns have to be asked of the server, if one holds the stream up and was not
+    /// asked for since [`Self::handle_snapshot`] last answered.
+    #[must_use]
+    pub fn wanted_table(&self) -> Option<&TableName> {
+        let table = self.lookahead.table()?;
+        self.tables.snapshot(table).is_none().then_some(table)
+    }
+
+    /// The table that holds the stream up, if one does.
+    #[must_use]
+    pub fn waits_for(&self) -> Option<&TableName> {
+        self.lookahead.table()
+    }
+
+    /// Bytes of binlog that wait undecoded.
+    #[must_use]
+    pub const fn waiting_bytes(&self) -> u64 {
+        self.lookahead.bytes()
+    }
+
+    /// The next job. At the end of input, call [`Self::close_job`] first so that nothing waits for more.
+    pub fn next_job(&mut self) -> Option<DecodeJob> {
+        self.jobs.next_job()
+    }
+
+    /// Ends the job being packed.
+    pub fn close_job(&mut self) {
+        self.jobs.close();
+    }
+
+    /// Ranges withheld since this was last asked, for the record beside the cursors.
+    pub fn take_withheld(&mut self) -> Vec<Withheld> {
+        core::mem::take(&mut self.withheld)
+    }
+
+    /// Where the stream stands.
+    #[must_use]
+    pub fn position(&self) -> Option<BinlogPosition> {
+        self.stream.position()
+    }
+
+    /// Where reading can begin again so that nothing after the last entry in a job is missed.
+    #[must_use]
+    pub const fn resume(&self) -> Option<&Resume> {
+        self.jobs.last_resume()
+    }
+
+    /// The names behind subjects.
+    #[must_use]
+    pub const fn selection(&self) -> &Selection {
+        &self.selection
+    }
+
+    /// Goes on with what waits, as far as it can.
+    fn proceed(&mut self) -> Result<(), SplitFault> {
+        while let Some(waiting) = self.lookahead.take_waiting() {
+            if let Some(still) = self.settle_table(waiting)? {
+                self.lookahead.wait_again(still);
+                return Ok(());
+            }
+            while !self.lookahead.is_waiting() {
+                let Some(raw) = self.lookahead.pop() else { return Ok(()) };
+                self.process(&raw)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn process(&mut self, raw: &Bytes) -> Result<(), SplitFault> {
+        let event = self.stream.accept(raw)?;
+        let payload = self.stream.parse(&event)?;
+        match payload {
+            Payload::Rows(rows) => self.handle_rows(raw, &event, &rows),
+            Payload::TableMap { table_id, map } => self.handle_table_map(raw, &event, table_id, map),
+            Payload::Query(query) => self.handle_query(&event, &query),
+            Payload::Xid(xid) => {
+                self.handle_end(&event, xid);
+                Ok(())
+            }
+            other => self.handle_other(&event, other),
+        }
+    }
+
+    /// The file that the stream is in.
+    pub(super) fn file(&self) -> BinlogFile {
+        self.stream.file().cloned().unwrap_or_else(|| BinlogFile::new(""))
+    }
+
+    /// The place of an event, for faults.
+    pub(super) fn at(&self, event: &Event<'_>) -> BinlogPosition {
+        BinlogPosition::new(self.file(), event.start)
+    }
+
+    /// The group that `event` belongs to; it opens one if none is open.
+    pub(super) fn group_place(&mut self, event: &Event<'_>) -> GroupPlace {
+        match &self.group {
+            Group::Announced(place) | Group::Begun(place) => place.clone(),
+            Group::Outside => {
+                let place = GroupPlace {
+                    resume: self.gtids.resume(self.at(event)),
+                    stamp: None,
+                };
+                self.group = Group::Announced(place.clone());
+                place
+            }
+        }
+    }
+
+    /// Makes an item of `event`, unless it was delivered before.
+    pub(super) fn emit(&mut self, event: &Event<'_>, subject: SubjectId, body: ItemBody) {
+        let group = self.group_place(event);
+        let file = self.file();
+        if self.was_delivered(&file, event.start) {
+            return;
+        }
+        self.jobs.enter_file(&file);
+        let place = EventPlace {
+            start: event.start,
+            size: event.header.size,
+            timestamp: event.header.timestamp,
+            server_id: event.header.server_id,
+        };
+        let item = Item { place, ordinal: 0, subject, resume: 0, gtid: group.stamp, body };
+        self.transaction.push(item, &group.resume, &mut self.jobs);
+    }
+
+    /// The group is over: what it holds is flushed.
+    pub(super) fn close_group(&mut self, event: &Event<'_>) {
+        let place = match core::mem::replace(&mut self.group, Group::Outside) {
+            Group::Announced(place) | Group::Begun(place) => place,
+            Group::Outside => return,
+        };
+        self.transaction.end(event.header.timestamp, &place.resume, &mut self.jobs);
+        self.gtids.commit();
+        if let Some(position) = self.stream.position() {
+            self.lookahead.passed(&position);
+        }
+    }
+
+    fn was_delivered(&mut self, file: &BinlogFile, start: u64) -> bool {
+        let Some(skip) = &self.skip else { return false };
+        if *file > skip.position.file || (*file == skip.position.file && start > skip.position.offset) {
+            self.skip = None;
+            return false;
+        }
+        true
+    }
+}
+
+/// The text of a name or message of the log.
+pub(super) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
