@@ -331,8 +331,8 @@ fn escaped_char(chars: &mut Peekable<Chars<'_>>, c: char) -> char {
         'f' => '\x0c',
         'e' => '\x1b',
         'a' => '\x07',
-        'x' => digits(chars, 16, 2),
-        '0' => digits(chars, 8, 3),
+        'x' => digits(chars, 0, 16, 2),
+        '0' => digits(chars, 0, 8, 2),
         'c' => match chars.next() {
             Some(control) => char::from((control.to_ascii_uppercase() as u32 as u8) ^ 0x40),
             None => 'c',
@@ -341,9 +341,9 @@ fn escaped_char(chars: &mut Peekable<Chars<'_>>, c: char) -> char {
     }
 }
 
-/// The character whose number the next digits are, at most `most` of them.
-fn digits(chars: &mut Peekable<Chars<'_>>, radix: u32, most: u32) -> char {
-    let mut number = 0;
+/// The character whose number has the digit `first` and then the next ones, at most `most` of them.
+fn digits(chars: &mut Peekable<Chars<'_>>, first: u32, radix: u32, most: u32) -> char {
+    let mut number = first;
     for _ in 0..most {
         let Some(digit) = chars.next_if(|c| c.is_digit(radix)) else {
             break;
@@ -377,10 +377,8 @@ fn class_member(
             }
             'b' => Ok(Some('\x08')),
             octal @ '1'..='7' => {
-                let rest = digits(chars, 8, 2);
-                let width = if rest as u32 > 7 { 64 } else { 8 };
-                let number = octal.to_digit(8).unwrap_or(0) * width + rest as u32;
-                Ok(Some(char::from_u32(number).unwrap_or('\0')))
+                let first = octal.to_digit(8).unwrap_or(0);
+                Ok(Some(digits(chars, first, 8, 2)))
             }
             other => Ok(Some(escaped_char(chars, other))),
         },

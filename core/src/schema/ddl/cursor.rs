@@ -3,7 +3,7 @@
 use alloc::string::String;
 
 use super::SqlContext;
-use super::lexer::{Lexer, Token, TokenKind};
+use super::lexer::{Lexer, Token, TokenKind, unquote};
 use crate::schema::table::TableName;
 
 /// A place between two tokens of a statement. Its end is a semicolon or the end of the text.
@@ -141,6 +141,21 @@ impl<'a> Cursor<'a> {
         let name = self.peek()?.name()?.into_owned();
         self.bump();
         Some(name)
+    }
+
+    /// Takes a name or a string literal, for what may be written either way.
+    pub(crate) fn text_or_name(&mut self) -> Option<String> {
+        let token = self.peek()?;
+        if token.kind != TokenKind::Text {
+            return self.name();
+        }
+        self.bump();
+        Some(unquote(token.raw).into_owned())
+    }
+
+    /// Whether a backslash in a string literal hides what follows it.
+    pub(crate) const fn knows_backslashes(&self) -> bool {
+        !self.context.no_backslash_escapes
     }
 
     /// Takes the name of a schema.
