@@ -5,6 +5,7 @@
 
 pub mod facts;
 pub mod fault;
+pub mod preflight;
 pub mod seek;
 pub mod start;
 pub mod statements;

@@ -168,15 +168,15 @@ impl StartQuestion<'_> {
             return self.lost(reason.clone(), end);
         }
         match self.stored {
-            Some(place) => self.from_stored(place, end),
-            None => self.from_config(end),
+            Some(place) => self.by_stored(place, end),
+            None => self.by_config(end),
         }
     }
 
     /// Rows 2 to 8.
-    fn from_config(&self, end: &EndOfLog) -> StartDecision {
+    fn by_config(&self, end: &EndOfLog) -> StartDecision {
         match &self.config.start {
-            Start::Gtid(set) => self.from_gtid(set, end),
+            Start::Gtid(set) => self.by_gtid(set, end),
             Start::Time(wanted) => StartDecision::SearchTime {
                 wanted: *wanted,
                 file: None,
@@ -202,17 +202,17 @@ impl StartQuestion<'_> {
     }
 
     /// Rows 1 and 9 to 14.
-    fn from_stored(&self, place: &StoredPlace, end: &EndOfLog) -> StartDecision {
+    fn by_stored(&self, place: &StoredPlace, end: &EndOfLog) -> StartDecision {
         let is_here = place.is_of(self.facts, self.address);
         let is_placed = !place.resume.file.as_str().is_empty();
         let gtid = place.gtid_before.as_deref().filter(|set| self.speaks(set));
         match gtid {
             Some(set) if self.config.gtid && self.facts.gtid_mode == GtidMode::On => {
-                return self.from_gtid(set, end);
+                return self.by_gtid(set, end);
             }
             // Not wanted, but between servers the only proof there is.
             Some(set) if !is_here && self.facts.gtid_mode == GtidMode::On => {
-                return self.from_gtid(set, end);
+                return self.by_gtid(set, end);
             }
             Some(_) if self.config.gtid && !is_here => {
                 return StartDecision::Stop(StopReason::GtidModeOff);
@@ -243,7 +243,7 @@ impl StartQuestion<'_> {
         })
     }
 
-    fn from_gtid(&self, set: &str, end: &EndOfLog) -> StartDecision {
+    fn by_gtid(&self, set: &str, end: &EndOfLog) -> StartDecision {
         if self.facts.gtid_mode != GtidMode::On {
             return StartDecision::Stop(StopReason::GtidModeOff);
         }
@@ -278,7 +278,7 @@ impl StartQuestion<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::config::{
         BatchMode, FilterConfig, SourceConfig, SslMode, StoreConfig, SubscribeFilter, Zone,
@@ -292,7 +292,8 @@ mod tests {
     const HERE: &str = "db:3306";
     const SET: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5";
 
-    fn config(start: Start) -> InstanceConfig {
+    /// A destination with canal's defaults that starts at `start`.
+    pub(crate) fn config(start: Start) -> InstanceConfig {
         InstanceConfig {
             destination: Destination::new("example"),
             source: SourceConfig {
