@@ -5,3 +5,6 @@ pub mod identity;
 pub mod java;
 pub mod ledger;
 pub mod record;
+
+#[cfg(test)]
+pub(crate) mod testing;

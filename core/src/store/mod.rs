@@ -100,6 +100,8 @@ pub enum ReadFrom {
     Newest,
     /// After an entry of the present source, which the client has acknowledged.
     After(EntryPosition),
+    /// At an entry of the present source: the client has had all before it.
+    At(EntryPosition),
 }
 
 /// What fits, or what waits.
@@ -221,16 +223,8 @@ impl EventStore {
                 self.retained.put(),
                 self.retained.newest().cloned(),
             ),
-            ReadFrom::After(entry) => {
-                let mark = self.retained.mark_of(&entry);
-                let freed = self.floor.as_ref().is_some_and(|floor| mark < *floor);
-                let state = if freed {
-                    ReaderState::Behind
-                } else {
-                    ReaderState::Holding
-                };
-                Reader::new(state, self.retained.free(), Some(mark))
-            }
+            ReadFrom::After(entry) => self.reader_after(self.retained.mark_of(&entry)),
+            ReadFrom::At(entry) => self.reader_after(self.retained.mark_of(&entry).before()),
         };
         let state = reader.state;
         let former = self.readers.insert(client, reader);
@@ -240,6 +234,16 @@ impl EventStore {
         );
         self.release();
         state
+    }
+
+    fn reader_after(&self, mark: Mark) -> Reader {
+        let freed = self.floor.as_ref().is_some_and(|floor| mark < *floor);
+        let state = if freed {
+            ReaderState::Behind
+        } else {
+            ReaderState::Holding
+        };
+        Reader::new(state, self.retained.free(), Some(mark))
     }
 
     /// Removes a reader; without one, does nothing.

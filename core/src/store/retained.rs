@@ -28,6 +28,17 @@ pub(super) struct Mark {
 }
 
 impl Mark {
+    /// A mark before this one and after every entry before it.
+    pub(super) fn before(mut self) -> Self {
+        if self.ordinal > 0 {
+            self.ordinal -= 1;
+        } else {
+            self.offset = self.offset.saturating_sub(1);
+            self.ordinal = u32::MAX;
+        }
+        self
+    }
+
     /// Whether the entry `index` of `stored` stands at this mark or before it.
     pub(super) fn covers(&self, stored: &Stored, index: usize) -> bool {
         let slot = &stored.segment.slots[index];
