@@ -1,0 +1,61 @@
+# make test   everything that must hold before a change is merged
+# make demo   a database, canald and a client on this screen, in under a minute
+# make bench  throughput on this machine
+#
+# Needs a Rust toolchain and a C compiler. Databases, stock clients and tools are fetched into the
+# user's cache folder; what cannot be had is skipped, and said.
+
+CARGO  ?= cargo
+CACHE  ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/canald
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+CARGO_DENY_VERSION := 0.20.2
+CARGO_DENY := $(CACHE)/tools/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
+
+.PHONY: test demo bench fmt format lint doc deny sim-check loom units clean-servers
+.DELETE_ON_ERROR:
+
+test: fmt lint doc deny sim-check loom units
+
+# Is everything formatted? (`make format` does it.)
+fmt:
+	$(CARGO) fmt --all --check
+
+format:
+	$(CARGO) fmt --all
+
+lint:
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+doc:
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items
+
+deny: $(CARGO_DENY)
+	$(CARGO_DENY) --all-features check bans licenses sources
+
+$(CARGO_DENY):
+	$(CARGO) install cargo-deny --quiet --locked --version $(CARGO_DENY_VERSION) \
+	    --root $(CACHE)/tools/cargo-deny-$(CARGO_DENY_VERSION) --target-dir $(TARGET)/tools
+
+# The drivers must compile for the simulator, which is a build of its own.
+sim-check:
+	$(CARGO) check -p canald --lib --no-default-features \
+	    --config "build.rustflags=['--cfg','madsim']" --target-dir $(TARGET)/madsim
+
+loom:
+	RUSTFLAGS="--cfg loom" $(CARGO) test -p canald-handoff --release --test loom --target-dir $(TARGET)/loom
+
+# Everything else: unit tests, golden files, real servers and stock clients.
+units:
+	$(CARGO) test --workspace
+
+demo:
+	$(CARGO) build -p canald --bin canald
+	CANALD_BIN=$(TARGET)/debug/canald tests/demo
+
+bench:
+	$(CARGO) bench -p canald-benches
+
+# Stops whatever a killed test left behind.
+clean-servers:
+	tests/servers stop --all
