@@ -11,6 +11,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod flavor;
 pub mod hash;
 pub mod position;
 pub mod read;

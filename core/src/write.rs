@@ -159,6 +159,10 @@ impl Writer {
             self.set(at, n as u8);
             return 1;
         }
+        if width == 2 && (0x80..0x4000).contains(&n) {
+            self.buf[..self.len][at..at + 2].copy_from_slice(&[n as u8 | 0x80, (n >> 7) as u8]);
+            return 2;
+        }
         self.fill_wide_varint(at, width, n)
     }
 

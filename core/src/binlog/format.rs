@@ -1,20 +1,12 @@
 //! FORMAT_DESCRIPTION: the server that wrote a file, and how its events are built
 //! (binlog-parser reference §1.13, §2.2).
 
+pub use crate::flavor::Flavor;
 use alloc::boxed::Box;
 use alloc::string::String;
 
 use crate::binlog::event::EventType;
 use crate::read::{ReadError, Reader};
-
-/// Which of the two families of servers wrote the events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Flavor {
-    /// MySQL, Percona Server and what descends from them.
-    Mysql,
-    /// MariaDB.
-    Mariadb,
-}
 
 /// How events end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -80,6 +80,7 @@ impl<'a> Event<'a> {
             .map_err(|error| self.fault(EventProblem::Field(error)))
     }
 
+    #[inline]
     fn read(&self, format: &Format) -> Result<Payload<'a>, ReadError> {
         let body = self.body;
         let event_type = self.header.event_type;

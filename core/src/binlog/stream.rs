@@ -76,6 +76,7 @@ impl EventStream {
     ///
     /// # Errors
     /// The body is not what its type says; the fault names the file.
+    #[inline]
     pub fn parse<'a>(&self, event: &Event<'a>) -> Result<Payload<'a>, EventFault> {
         event
             .parse(&self.format)

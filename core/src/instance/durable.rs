@@ -98,7 +98,7 @@ impl Durable {
         self.in_flight = Some(self.wanted);
         Some(match self.mode {
             MetaMode::File => self.record.encode(),
-            MetaMode::Memory => self.record.generation_only().encode(),
+            MetaMode::Memory => MetaRecord { generation: self.record.generation, ..MetaRecord::default() }.encode(),
         })
     }
 

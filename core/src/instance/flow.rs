@@ -3,14 +3,14 @@
 //! Backpressure is a question (`design.md` §4): while the ring or the window is full, nothing is taken
 //! from the serial stage, and [`Instance::read_budget`] is zero.
 
+use alloc::format;
+use alloc::string::ToString;
+
 use crate::instance::source::READ_BYTES;
 use crate::instance::{Instance, LinkId, Output, Weight};
-use crate::meta::cursor::Cursor;
-use crate::meta::identity::ClientId;
 use crate::pipeline::decode::decode;
 use crate::pipeline::job::DecodeJob;
 use crate::pipeline::split::Withheld;
-use crate::store::batch::Place;
 use crate::time::Instant;
 
 /// Bytes of rows from which a job is worth a worker's while. It depends on the job alone, so runs replay.
@@ -65,41 +65,24 @@ impl Instance {
             self.store.put(decoded.segment);
             if let Some(fault) = decoded.fault {
                 self.undecodable = true;
-                self.stop_source(now, alloc::string::ToString::to_string(&fault));
+                self.stop_source(now, fault.to_string());
             }
-        }
-    }
-
-    /// The client has acknowledged up to `last`; canal's own cursor moves to `ack_at`, if there is one.
-    pub(super) fn move_cursor(&mut self, id: ClientId, ack_at: Option<Place>, last: Place) {
-        if id.is_temporary() {
-            return;
-        }
-        let source = self.source_name();
-        self.durable.change(|record| {
-            if let Some(client) = record.clients.get_mut(&id) {
-                let former = client.cursor.take();
-                client.cursor = Some(Cursor::after(former, source, ack_at, last));
-            }
-        });
-    }
-
-    /// What a reader's filter excludes counts as acknowledged once nothing older is open.
-    pub(super) fn advance_past_excluded(&mut self, id: ClientId) {
-        if let Some(skipped) = self.store.take_skipped(id) {
-            self.move_cursor(id, skipped.ack_at, skipped.last);
         }
     }
 
     /// Withheld ranges are stored with the next cursor, so no cursor can pass one unrecorded.
     fn note_withheld(&mut self) {
         for Withheld { table, from, to } in self.splitter.take_withheld() {
-            let text = alloc::format!(
-                "rows of {table} from {from} to {to} are withheld: its columns are in doubt \
-                 (canal.instance.filter.table.error=true)"
+            let identity = self.identity_text();
+            let mut is_new = false;
+            let text = format!(
+                "rows of {table} are withheld from {from} on: its columns are in doubt, and \
+                 canal.instance.filter.table.error=true lets the other tables go on"
             );
-            self.report(Weight::Alarm, text);
-            self.durable.change(|record| record.withhold(table, from, to));
+            self.durable.change(|record| is_new = record.withhold(table, identity, from, to));
+            if is_new {
+                self.report(Weight::Alarm, text);
+            }
         }
     }
 }

@@ -11,7 +11,7 @@ use bytes::BytesMut;
 use crate::binlog::event::EventType;
 use crate::binlog::payload::Payload;
 use crate::binlog::stream::EventStream;
-use crate::instance::source::{DumpState, Question, Role};
+use crate::instance::source::{Question, Role};
 use crate::instance::{Instance, Weight};
 use crate::mysql::query::{ResultSet, ServerError};
 use crate::mysql::replica::DumpFrom;
@@ -148,9 +148,4 @@ impl Instance {
             _ => Appetite::More,
         }
     }
-}
-
-/// The dump is one of a search, not of the data.
-pub(super) const fn is_locating(state: &DumpState) -> bool {
-    matches!(state, DumpState::Locating)
 }

@@ -18,6 +18,7 @@
 mod clients;
 pub mod durable;
 mod flow;
+mod locate;
 mod serve;
 mod source;
 mod tables;
@@ -30,22 +31,29 @@ use alloc::vec::Vec;
 use bytes::{Bytes, BytesMut};
 use thiserror::Error;
 
+use crate::binlog::stream::EventStream;
 use crate::config::InstanceConfig;
-use crate::filter::Verdicts;
-use crate::instance::clients::Client;
-use crate::instance::durable::Durable;
+use crate::filter::{ColumnFilter, ColumnFilterError, FilterError};
+use crate::instance::clients::{Client, Judges};
+use crate::instance::durable::{Durable, Version};
 use crate::instance::serve::{WaitingGet, WaitingSave};
 use crate::instance::source::Source;
+use crate::meta::cursor::Cursor;
 use crate::meta::identity::{ClientId, Destination};
+use crate::meta::ledger::{Generation, Ledger};
 use crate::meta::record::MetaRecord;
+use crate::mysql::fault::LinkFault;
 use crate::pipeline::decode::Decoded;
 use crate::pipeline::job::{DecodeJob, JobId};
-use crate::pipeline::split::Splitter;
+use crate::pipeline::gtids::GtidTracker;
+use crate::pipeline::plan::{EncodeSettings, UnknownCharset};
+use crate::pipeline::selection::Selection;
+use crate::pipeline::split::{DoubtPolicy, SplitConfig, Splitter};
 use crate::pipeline::window::DecodeWindow;
 use crate::request::{Reply, Request, RequestId, SessionId};
 use crate::rng::{Rng, Seed};
 use crate::status::{Stage, Status};
-use crate::store::EventStore;
+use crate::store::{EventStore, ReadFrom, StoreConfigFault, StoreStatus, check};
 use crate::time::Instant;
 
 /// A connection to a source; never reused.
@@ -59,8 +67,8 @@ pub enum Input {
     LinkUp(LinkId),
     /// A link is secured by TLS.
     LinkSecured(LinkId),
-    /// A link could not be made, or is gone. The text says why.
-    LinkDown(LinkId, String),
+    /// A link could not be made, or is gone.
+    LinkDown(LinkId, LinkFault),
     /// A session asks.
     Request(RequestId, Request),
     /// A session no longer waits for an answer.
@@ -146,10 +154,14 @@ pub struct Instance {
     status: Status,
     splitter: Splitter,
     window: DecodeWindow,
+    /// A job could not be decoded: nothing after it is delivered.
+    undecodable: bool,
     // the client side
     store: EventStore,
     clients: BTreeMap<ClientId, Client>,
-    configured: Verdicts,
+    judges: Judges,
+    ledger: Option<Ledger>,
+    generation: Option<(Version, Generation)>,
     waiting_gets: BTreeMap<RequestId, WaitingGet>,
     waiting_saves: Vec<WaitingSave>,
     // what survives
@@ -157,7 +169,88 @@ pub struct Instance {
     stopping: bool,
 }
 
+/// A configuration that an instance cannot run with.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ConfigFault {
+    /// A table filter.
+    #[error("canal.instance.filter.regex, black.regex or a stored filter: {0}")]
+    Filter(#[from] FilterError),
+    /// A column filter.
+    #[error(transparent)]
+    Columns(#[from] ColumnFilterError),
+    /// The connection charset.
+    #[error(transparent)]
+    Charset(#[from] UnknownCharset),
+    /// The ring.
+    #[error(transparent)]
+    Store(#[from] StoreConfigFault),
+    /// Batch ids have no generation left.
+    #[error("the generations of batch ids are used up: remove the record of cursors to start anew")]
+    Generations,
+}
+
 impl Instance {
+    /// An instance that continues from `record`, as it is stored. It begins by asking the source who it is.
+    ///
+    /// # Errors
+    /// The configuration, or a filter in the record, cannot be used.
+    pub fn new(
+        config: InstanceConfig,
+        record: MetaRecord,
+        seed: Seed,
+        now: Instant,
+    ) -> Result<Self, ConfigFault> {
+        check(&config.store, config.transaction_entries)?;
+        let judges = Judges::new(&config)?;
+        let columns = ColumnFilter::parse(&config.filter.fields, &config.filter.black_fields)?;
+        let split = SplitConfig {
+            encode: Arc::new(EncodeSettings::of_instance(&config)?),
+            transaction_entries: config.transaction_entries,
+            drop_transaction_entries: config.filter.drop_transaction_entries,
+            doubt: if config.filter.quarantine { DoubtPolicy::Quarantine } else { DoubtPolicy::Stop },
+            lookahead_bytes: config.lookahead_bytes,
+            fold_names: false,
+        };
+        let selection = Selection::new(config.filter.clone(), columns, Vec::new());
+        let splitter =
+            Splitter::new(split, EventStream::for_dump(), selection, GtidTracker::off());
+        let mut store = EventStore::new(config.store);
+        let mut clients = BTreeMap::new();
+        for (id, client) in &record.clients {
+            let from = client.cursor.as_ref().map_or(ReadFrom::Oldest, Cursor::reader_from);
+            store.attach(*id, from);
+            let (filter, verdicts) = (client.filter.clone(), judges.judge(&client.filter)?);
+            clients.insert(*id, Client { filter, verdicts, holder: None, asked: now });
+        }
+        let generation = record.generation.next().ok_or(ConfigFault::Generations)?;
+        let mut durable = Durable::new(config.meta, record);
+        let version = durable.change_now(|record| record.generation = generation);
+        let (stage, reason) = (Stage::Discovering, String::new());
+        let mut instance = Self {
+            config,
+            rng: Rng::new(seed),
+            outputs: VecDeque::new(),
+            source: Source::new(),
+            status: Status { stage, reason, since: now, until: None },
+            splitter,
+            window: DecodeWindow::default(),
+            undecodable: false,
+            store,
+            clients,
+            judges,
+            ledger: None,
+            generation: Some((version, generation)),
+            waiting_gets: BTreeMap::new(),
+            waiting_saves: Vec::new(),
+            durable,
+            stopping: false,
+        };
+        instance.refresh_filters();
+        instance.discover(now);
+        instance.turn(now);
+        Ok(instance)
+    }
+
     /// Takes everything that happened.
     pub fn handle_input(&mut self, now: Instant, input: Input) {
         match input {
@@ -212,7 +305,7 @@ impl Instance {
 
     /// The ring and its readers.
     #[must_use]
-    pub fn store_status(&self) -> crate::store::StoreStatus {
+    pub fn store_status(&self) -> StoreStatus {
         self.store.status()
     }
 
@@ -227,6 +320,7 @@ impl Instance {
         self.move_jobs(now);
         self.ask_for_tables(now);
         self.reread_if_wanted(now);
+        self.note_flow(now);
         if !self.waiting_gets.is_empty() {
             self.serve_waiting(now);
         }
@@ -241,7 +335,29 @@ impl Instance {
             self.report(Weight::Alarm, alloc::format!("the record of cursors could not be stored: {why}"));
         }
         self.durable.handle_written(now, result);
+        self.renew_generation();
         self.recorded(now);
+    }
+
+    /// A generation of batch ids is used once it is stored; when its ids run out, the next is stored.
+    fn renew_generation(&mut self) {
+        if let Some((version, generation)) = self.generation
+            && self.durable.is_stored(version)
+        {
+            self.generation = None;
+            match &mut self.ledger {
+                Some(ledger) => ledger.renew(generation),
+                None => self.ledger = Some(Ledger::new(generation)),
+            }
+        }
+        let used_up = self.ledger.as_ref().is_some_and(Ledger::wants_generation);
+        if self.generation.is_none()
+            && used_up
+            && let Some(next) = self.durable.record().generation.next()
+        {
+            let version = self.durable.change_now(|record| record.generation = next);
+            self.generation = Some((version, next));
+        }
     }
 
     fn reply(&mut self, id: RequestId, reply: Reply) {

@@ -4,18 +4,17 @@
 //! one that named it. A get that finds nothing waits here until data, its deadline, or its withdrawal.
 //! Everything is checked before anything moves; what a refusal leaves behind is as it was before.
 
-use alloc::collections::BTreeMap;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use crate::filter::{TableJudge, Verdicts};
+use crate::filter::Verdicts;
 use crate::instance::clients::Client;
 use crate::instance::{CloseCause, Instance, Output};
 use crate::meta::identity::ClientId;
 use crate::meta::record::ClientRecord;
 use crate::request::{Ask, Batch, BatchId, Refusal, Reply, Request, RequestId, SessionId, Wait};
 use crate::store::ReadFrom;
-use crate::time::{Duration, Instant};
+use crate::time::Instant;
 
 /// A get that found nothing and may wait.
 #[derive(Clone, Copy, Debug)]
@@ -109,9 +108,9 @@ impl Instance {
         id: ClientId,
         filter: String,
     ) -> Result<Option<Reply>, Refusal> {
-        let verdicts = self.verdicts_of(&filter).map_err(|why| Refusal::BadFilter {
+        let verdicts = self.judges.judge(&filter).map_err(|why| Refusal::BadFilter {
             filter: filter.clone(),
-            why,
+            why: why.to_string(),
         })?;
         let known = self.clients.contains_key(&id);
         if known {
@@ -124,7 +123,7 @@ impl Instance {
         if id.is_temporary() || unchanged {
             return Ok(Some(Reply::Done));
         }
-        let cursor = self.first_cursor(id);
+        let cursor = self.first_cursor();
         let version = self.durable.change_now(|record| {
             let client = record.clients.entry(id).or_insert_with(ClientRecord::default);
             if !filter.is_empty() {
@@ -138,18 +137,17 @@ impl Instance {
         Ok(None)
     }
 
-    fn add_client(&mut self, now: Instant, id: ClientId, filter: &str, verdicts: Option<Verdicts>) {
+    fn add_client(&mut self, now: Instant, id: ClientId, filter: &str, verdicts: Verdicts) {
         let from = if id.is_temporary() { ReadFrom::Newest } else { ReadFrom::Oldest };
         self.store.attach(id, from);
-        let verdicts = verdicts.unwrap_or_else(|| self.configured.clone());
-        let generation = self.durable.record().generation;
-        self.clients.insert(id, Client::new(generation, filter.into(), verdicts, now));
+        self.clients.insert(id, Client { filter: filter.into(), verdicts, holder: None, asked: now });
         self.refresh_filters();
     }
 
-    fn refilter(&mut self, id: ClientId, filter: &str, verdicts: Option<Verdicts>) {
-        let (Some(client), Some(verdicts)) = (self.clients.get_mut(&id), verdicts) else { return };
-        if client.filter != filter {
+    /// A filter that is not empty takes the place of the one before.
+    fn refilter(&mut self, id: ClientId, filter: &str, verdicts: Verdicts) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        if !filter.is_empty() && client.filter != filter {
             client.filter = filter.into();
             client.verdicts = verdicts;
             self.refresh_filters();
@@ -159,6 +157,9 @@ impl Instance {
     pub(super) fn remove_client(&mut self, id: ClientId) {
         if self.clients.remove(&id).is_some() {
             self.store.detach(id);
+            if let Some(ledger) = &mut self.ledger {
+                ledger.forget(id);
+            }
             self.refresh_filters();
         }
         self.waiting_gets.retain(|_, waiting| waiting.client != id);
@@ -188,7 +189,7 @@ impl Instance {
         let linger = self.config.get_linger;
         let worth_waiting = !linger.is_zero() && wait != Wait::No && !self.store.is_enough(id, size);
         if !worth_waiting
-            && let Some(batch) = self.take(id, size)
+            && let Some(batch) = self.take(now, id, size)
         {
             return Ok(Some(Reply::Batch(batch)));
         }
@@ -202,18 +203,20 @@ impl Instance {
     }
 
     /// The next batch of a client, opened in its ledger.
-    fn take(&mut self, id: ClientId, size: u64) -> Option<Batch> {
-        let Self { clients, store, splitter, .. } = self;
-        let client = clients.get_mut(&id)?;
-        if client.ledger.is_full() {
+    fn take(&mut self, now: Instant, id: ClientId, size: u64) -> Option<Batch> {
+        let Self { clients, store, splitter, ledger, .. } = self;
+        let verdicts = &mut clients.get_mut(&id)?.verdicts;
+        let ledger = ledger.as_mut()?; // no batch before its generation is stored
+        if ledger.check_open(id).is_err() {
             return None;
         }
-        let Client { verdicts, ledger, .. } = client;
         let subjects = splitter.selection().subjects();
         let taken = store.get(id, size, &mut |subject| verdicts.passes(subjects, subject));
-        let batch = taken.map(|taken| {
-            let (chunks, entries, rows) = (taken.chunks.clone(), taken.entries, taken.rows);
-            Batch { id: ledger.open(taken), chunks, entries, rows }
+        let batch = taken.map(|taken| Batch {
+            id: ledger.open(id, &taken, now),
+            entries: taken.entries,
+            rows: taken.rows,
+            chunks: taken.chunks,
         });
         self.advance_past_excluded(id);
         batch
@@ -237,7 +240,7 @@ impl Instance {
             .collect();
         for (id, waiting) in ready {
             let due = waiting.deadline.is_some_and(|deadline| deadline <= now);
-            let reply = match self.take(waiting.client, waiting.size) {
+            let reply = match self.take(now, waiting.client, waiting.size) {
                 Some(batch) => Reply::Batch(batch),
                 None if due => Reply::NoData,
                 None => continue,
@@ -254,12 +257,14 @@ impl Instance {
 
     fn ack(&mut self, id: ClientId, batch: BatchId) -> Result<Option<Reply>, Refusal> {
         self.require(id)?;
-        let Some(client) = self.clients.get_mut(&id) else { return Ok(None) };
-        let open = client.ledger.check_ack(id, batch)?;
+        let Some(ledger) = &mut self.ledger else {
+            return Err(Refusal::UnknownBatch { verb: "ack", client: id, batch });
+        };
+        let open = ledger.check_ack(id, batch)?;
         let (end, ack_at, last) = (open.end, open.ack_at.clone(), open.last.clone());
-        client.ledger.close_oldest();
+        ledger.close(id, batch);
         self.store.ack(id, end);
-        self.move_cursor(id, ack_at, last);
+        self.move_cursor(id, ack_at.as_ref(), &last);
         self.advance_past_excluded(id);
         Ok(Some(Reply::Done))
     }
@@ -269,8 +274,10 @@ impl Instance {
         id: ClientId,
         batch: Option<BatchId>,
     ) -> Result<Option<Reply>, Refusal> {
-        let Some(client) = self.clients.get_mut(&id) else { return Ok(Some(Reply::Done)) };
-        if let Some(first) = client.ledger.rollback(id, batch)? {
+        let (true, Some(ledger)) = (self.clients.contains_key(&id), &mut self.ledger) else {
+            return Ok(Some(Reply::Done));
+        };
+        if let Some(first) = ledger.rollback(id, batch)? {
             self.store.rollback(id, first);
         }
         Ok(Some(Reply::Done))
@@ -310,14 +317,6 @@ impl Instance {
         self.clients.values().map(|client| client.asked + idle).filter(|at| *at > now).min()
     }
 
-    /// The judge of a filter text; none for an empty text, which keeps what is in force.
-    fn verdicts_of(&self, filter: &str) -> Result<Option<Verdicts>, String> {
-        if filter.is_empty() {
-            return Ok(None);
-        }
-        self.judges.compile(filter).map(Some)
-    }
-
     /// Answers subscriptions whose record is stored.
     pub(super) fn answer_saved(&mut self) {
         let durable = &self.durable;
@@ -325,7 +324,8 @@ impl Instance {
             .into_iter()
             .partition(|waiting: &WaitingSave| durable.is_stored(waiting.version));
         self.waiting_saves = waiting;
-        for waiting in Vec::<WaitingSave>::from(done) {
+        let done: Vec<WaitingSave> = done;
+        for waiting in done {
             self.reply(waiting.request, Reply::Done);
         }
     }

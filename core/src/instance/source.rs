@@ -28,11 +28,11 @@ use crate::pipeline::fault::SplitFault;
 use crate::pipeline::gtids::GtidTracker;
 use crate::pipeline::split::{Restart, SkipThrough};
 use crate::position::BinlogPosition;
-use crate::source::facts::{Discovery, EndOfLog, SourceFacts, SourceIdentity};
+use crate::source::facts::{Discovery, EndOfLog, SourceFacts, SourceFault, SourceIdentity};
 use crate::source::fault::{DumpFault, Retries, StopReason, Verdict};
 use crate::source::start::{GtidProof, StartDecision, StartQuestion, StoredPlace};
 use crate::source::statements::{
-    self, Necessity, SessionStatement, dump_session, mariadb_gtid_start, mysql_gtid_proof,
+    Necessity, SessionStatement, dump_session, mariadb_gtid_start, mysql_gtid_proof,
 };
 use crate::status::Stage;
 use crate::time::Instant;
@@ -213,6 +213,15 @@ impl Instance {
         }
     }
 
+    /// A dialed link is connected: the server speaks first.
+    pub(super) fn link_up(&mut self, now: Instant, id: LinkId) {
+        if let Some(role) = self.role(id)
+            && let Some(link) = self.link(role)
+        {
+            link.replica.note_bytes(now);
+        }
+    }
+
     pub(super) fn link_secured(&mut self, now: Instant, id: LinkId) {
         if let Some(role) = self.role(id)
             && let Some(link) = self.link(role)
@@ -322,7 +331,10 @@ impl Instance {
                 let Question::Discovery(discovery) = question else { return };
                 match discovery.finish() {
                     Ok(facts) => self.discovered(now, facts),
-                    Err(fault) => self.fail_at_start_or_retry(now, &fault.to_string(), fault.is_permanent_at_start()),
+                    Err(fault) => {
+                        let is_permanent = !matches!(fault, SourceFault::Refused { .. });
+                        self.fail_at_start_or_retry(now, &fault.to_string(), is_permanent);
+                    }
                 }
             }
         }
@@ -400,7 +412,7 @@ impl Instance {
                 timestamp: crate::time::WallMillis(0),
             });
         }
-        self.durable.record().earliest_place(self.store.needed())
+        self.oldest_place()
     }
 
     pub(super) fn decide_start(&mut self, now: Instant, proof: Option<&GtidProof>) {
@@ -416,7 +428,7 @@ impl Instance {
             proof,
         };
         let decision = question.decide();
-        self.source.identity = Some(facts.identity());
+        self.note_identity(&facts, &decision);
         match decision {
             StartDecision::DumpAt { position, gtid_before } => {
                 let gtids = self.tracker(gtid_before.as_deref(), facts.flavor());
@@ -446,12 +458,21 @@ impl Instance {
                     to.position
                 ));
                 self.splitter.forget_place();
-                let (gap_from, gap_to) = (from, to.position.to_string());
-                self.durable.change(|record| record.note_gap(gap_from, gap_to));
                 self.plan_at_end(now, &to, facts.flavor());
             }
             StartDecision::SearchTime { wanted, file } => self.locate(now, wanted, file),
             StartDecision::Stop(reason) => self.stop_source(now, reason.to_string()),
+        }
+    }
+
+    /// Positions of another server say nothing about those before.
+    fn note_identity(&mut self, facts: &SourceFacts, decision: &StartDecision) {
+        let identity = facts.identity();
+        let former = self.source.identity.replace(identity.clone());
+        let stops = matches!(decision, StartDecision::Stop(_));
+        if !stops && former.is_some_and(|former| former != identity) {
+            self.store.switch_source();
+            self.splitter.forget_place();
         }
     }
 
@@ -475,18 +496,18 @@ impl Instance {
 
     /// Where reading begins is decided. If nothing durable says so yet, it is written down first.
     fn plan(&mut self, now: Instant, from: PlanFrom, gtids: GtidTracker, is_stored: bool) {
-        let skip = if is_stored { self.durable.record().skip_through(self.store.needed()) } else { None };
+        let skip = if is_stored { self.acked_by_all() } else { None };
         let place = match &from {
             PlanFrom::Position(position) => Some(position.clone()),
             PlanFrom::Oldest | PlanFrom::Gtid(_) => None,
         };
-        let gtid = gtids.set().map(ToString::to_string);
+        let gtid = gtids.text().map(String::from);
         self.source.plan = Some(DumpPlan { from, gtids, skip });
         if is_stored || self.durable.record().start.is_some() && self.source.refused.is_none() {
             return self.open_dump(now);
         }
-        let (identity, address) = (self.source.identity.clone(), self.address());
-        let version = self.durable.change_now(|record| record.set_start(place, gtid, identity, address));
+        let start = self.start_cursor(place, gtid.as_deref());
+        let version = self.durable.change_now(|record| record.start = Some(start));
         self.source.recording = Some(version);
         self.enter(now, Stage::Recording, "storing where reading begins".into(), None);
         self.recorded(now);
@@ -559,7 +580,7 @@ impl Instance {
             (Err(error), Necessity::Required) => {
                 self.retry(now, format!("{}: {error}", statement.sql));
             }
-            (Ok(_), _) | (Err(_), Necessity::Optional) => self.prepare(now),
+            (Ok(_), _) | (Err(_), Necessity::Helpful) => self.prepare(now),
         }
     }
 
@@ -585,8 +606,7 @@ impl Instance {
     }
 
     /// A link is over.
-    fn broken(&mut self, now: Instant, role: Role, fault: LinkFault) {
-        let is_streaming = matches!(self.source.dump_state, DumpState::Streaming);
+    pub(super) fn broken(&mut self, now: Instant, role: Role, fault: LinkFault) {
         if role == Role::Metadata && self.status.stage == Stage::Streaming {
             self.hang_up(Role::Metadata);
             self.report(Weight::Detail, format!("metadata link: {fault}"));
@@ -603,7 +623,6 @@ impl Instance {
                 Verdict::RetryIn(pause) => self.pause(now, pause, fault.to_string()),
             };
         }
-        let _ = is_streaming;
         self.fail_at_start_or_retry(now, &fault.to_string(), fault.is_permanent_at_start());
     }
 
@@ -670,6 +689,19 @@ impl Instance {
         let links = [&self.source.metadata, &self.source.dump];
         let deadlines = links.into_iter().flatten().filter_map(|link| link.replica.poll_timeout());
         deadlines.chain(pause).min_by_key(|(at, _)| *at)
+    }
+
+    /// A client asks for entries that the ring no longer holds: the source is read again from the
+    /// oldest cursor, and every client gets only what it has not had.
+    pub(super) fn reread_if_wanted(&mut self, now: Instant) {
+        let is_busy = !self.window.is_empty() || self.stopping || self.undecodable;
+        if is_busy || self.status.stage != Stage::Streaming || !self.store.wants_restart() {
+            return;
+        }
+        self.store.restart();
+        self.splitter.forget_place();
+        self.report(Weight::Notice, "a client is behind the ring: the source is read again".into());
+        self.retry_now(now);
     }
 
     /// Data flows: the next failure is the first again. While nothing is read on purpose, silence means nothing.

@@ -3,6 +3,7 @@
 pub mod cursor;
 pub mod identity;
 pub mod java;
+pub mod json;
 pub mod ledger;
 pub mod record;
 

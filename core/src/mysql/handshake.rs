@@ -1,5 +1,6 @@
 //! The greeting of a server and our answer to it (binlog-parser reference §1.3, §1.5).
 
+pub use crate::flavor::Flavor;
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -64,15 +65,6 @@ impl fmt::Debug for Capabilities {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Capabilities({:#x})", self.0)
     }
-}
-
-/// Which of the two families a server belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flavor {
-    /// MySQL, Percona Server and what is built from them.
-    Mysql,
-    /// MariaDB.
-    Mariadb,
 }
 
 impl fmt::Display for Flavor {

@@ -6,6 +6,7 @@ use alloc::string::String;
 use thiserror::Error;
 
 use crate::binlog::event::EventFault;
+use crate::binlog::table_map::TableMapFault;
 use crate::pipeline::plan::PlanError;
 use crate::position::BinlogPosition;
 use crate::schema::resolve::SchemaDoubt;

@@ -1,13 +1,13 @@
 //! Which transactions the stream has passed, where GTIDs are tracked.
 //!
-//! Between groups the set holds every transaction passed; inside one it does not hold the one in
-//! progress (binlog-parser reference §6.5: canal stores a set that does, and loses the rest of the
-//! transaction on a restart).
+//! Two texts are at hand: the set without the transaction in progress, which a resume needs, and the
+//! set with it, which entries show. Canal stores the second as its cursor and loses the rest of a
+//! transaction on a restart (binlog-parser reference §6.5).
 
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 
-use crate::gtid::{Gtid, GtidSet};
+use crate::gtid::{Gtid, GtidSet, MariadbGtid, MariadbGtidSet, TrackedGtidSet};
 use crate::pipeline::job::GtidStamp;
 use crate::position::BinlogPosition;
 use crate::store::segment::Resume;
@@ -20,9 +20,15 @@ pub struct GtidTracker {
 
 #[derive(Clone, Debug)]
 struct Passed {
-    set: GtidSet,
-    text: Arc<str>,
-    in_progress: Option<(Gtid, Arc<str>)>,
+    set: Followed,
+    before: Arc<str>,
+    with: Arc<str>,
+}
+
+#[derive(Clone, Debug)]
+enum Followed {
+    Mysql(TrackedGtidSet),
+    Mariadb(MariadbGtidSet),
 }
 
 impl GtidTracker {
@@ -35,62 +41,63 @@ impl GtidTracker {
     /// Every transaction of `set` has been passed.
     #[must_use]
     pub fn after(set: GtidSet) -> Self {
-        let text = set.to_string().into();
-        Self { passed: Some(Passed { set, text, in_progress: None }) }
+        let text: Arc<str> = set.to_string().into();
+        let set = match set {
+            GtidSet::Mysql(set) => Followed::Mysql(TrackedGtidSet::new(set)),
+            GtidSet::Mariadb(set) => Followed::Mariadb(set),
+        };
+        Self {
+            passed: Some(Passed { set, before: text.clone(), with: text }),
+        }
     }
 
-    /// Whether GTIDs are tracked.
+    /// The transactions passed, as text; none where GTIDs are not tracked.
     #[must_use]
-    pub const fn is_on(&self) -> bool {
-        self.passed.is_some()
+    pub fn text(&self) -> Option<&str> {
+        self.passed.as_ref().map(|passed| &*passed.before)
     }
 
-    /// The transactions passed.
-    #[must_use]
-    pub fn set(&self) -> Option<&GtidSet> {
-        self.passed.as_ref().map(|passed| &passed.set)
-    }
-
-    /// The transaction `gtid` begins; what its entries show. None where GTIDs are not tracked.
-    pub fn begin(
+    /// A MySQL transaction begins; what its entries show.
+    pub fn begin_mysql(
         &mut self,
-        gtid: Gtid,
+        gtid: &Gtid,
         sequence_number: Option<i64>,
         last_committed: Option<i64>,
     ) -> Option<Arc<GtidStamp>> {
         let passed = self.passed.as_mut()?;
-        let mut with = passed.set.clone();
-        with.add(&gtid);
-        let text: Arc<str> = with.to_string().into();
-        let current = match &gtid {
-            Gtid::Mysql { .. } => Some(gtid.to_string()),
-            Gtid::Mariadb { .. } => None,
-        };
-        passed.in_progress = Some((gtid, text.clone()));
-        let set = String::from(&*text);
-        Some(Arc::new(GtidStamp { set, current, sequence_number, last_committed }))
+        let Followed::Mysql(set) = &mut passed.set else { return None };
+        set.add(gtid);
+        passed.with = set.text().into();
+        Some(Arc::new(GtidStamp {
+            set: String::from(set.text()),
+            current: Some(gtid.to_string()),
+            sequence_number,
+            last_committed,
+        }))
+    }
+
+    /// A MariaDB group begins; what its entries show.
+    pub fn begin_mariadb(&mut self, gtid: MariadbGtid) -> Option<Arc<GtidStamp>> {
+        let passed = self.passed.as_mut()?;
+        let Followed::Mariadb(set) = &mut passed.set else { return None };
+        set.add(gtid);
+        let set = set.to_string();
+        passed.with = set.as_str().into();
+        Some(Arc::new(GtidStamp { set, current: None, sequence_number: None, last_committed: None }))
     }
 
     /// The transaction in progress is over.
     pub fn commit(&mut self) {
-        if let Some(passed) = &mut self.passed
-            && let Some((gtid, text)) = passed.in_progress.take()
-        {
-            passed.set.add(&gtid);
-            passed.text = text;
+        if let Some(passed) = &mut self.passed {
+            passed.before = passed.with.clone();
         }
     }
 
     /// Where reading begins again for a group that starts at `boundary`.
     #[must_use]
     pub fn resume(&self, boundary: BinlogPosition) -> Resume {
-        let (before, with) = match &self.passed {
-            None => (None, None),
-            Some(passed) => {
-                let with = passed.in_progress.as_ref().map(|(_, text)| text.clone());
-                (Some(passed.text.clone()), with.or_else(|| Some(passed.text.clone())))
-            }
-        };
-        Resume { boundary, gtid_before: before, gtid_with: with }
+        let texts = self.passed.as_ref().map(|p| (p.before.clone(), p.with.clone()));
+        let (gtid_before, gtid_with) = texts.unzip();
+        Resume { boundary, gtid_before, gtid_with }
     }
 }

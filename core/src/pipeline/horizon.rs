@@ -89,7 +89,7 @@ impl Horizon {
             return Proof::Holds;
         }
         let between = |end: &BinlogPosition| end > from && end <= said_at;
-        let broken = self.ddls.iter().find(|(end, t)| between(end) && t.includes(table));
+        let broken = self.ddls.iter().find(|(end, t)| between(end) && t.contains(table));
         match broken {
             Some((end, _)) => Proof::Broken(end.clone()),
             None if self.seen_to >= *said_at => Proof::Holds,

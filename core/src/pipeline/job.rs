@@ -81,7 +81,10 @@ impl Item {
         match &self.body {
             ItemBody::Rows { data, .. } => data.len(),
             ItemBody::Statement(statement) => statement.sql.len(),
-            ItemBody::Begin { .. } | ItemBody::End { .. } => 0,
+            ItemBody::Begin { .. }
+            | ItemBody::End { .. }
+            | ItemBody::XaStart { .. }
+            | ItemBody::XaEnd { .. } => 0,
         }
     }
 }
@@ -129,6 +132,18 @@ pub enum ItemBody {
     End {
         /// The XID; 0 where the transaction ended by a COMMIT statement.
         xid: u64,
+    },
+    /// `TRANSACTIONBEGIN` of an XA branch.
+    XaStart {
+        /// The connection that ran it.
+        thread_id: i64,
+        /// The text behind `XA START`, its leading space included.
+        xid: Box<str>,
+    },
+    /// `TRANSACTIONEND` of an XA branch.
+    XaEnd {
+        /// The text behind `XA END`, its leading space included.
+        xid: Box<str>,
     },
     /// Rows of one event.
     Rows {

@@ -8,6 +8,7 @@ use alloc::collections::VecDeque;
 
 use bytes::Bytes;
 
+use crate::binlog::event::EventType;
 use crate::binlog::payload::Payload;
 use crate::binlog::stream::EventStream;
 use crate::pipeline::fault::SplitFault;
@@ -22,8 +23,8 @@ use crate::schema::table::TableName;
 pub(super) struct WaitingTable {
     pub(super) name: TableName,
     pub(super) table_id: u64,
-    /// The map after the id, as it stands in the log.
-    pub(super) map: Bytes,
+    /// What follows the id in the map: equal bytes mean equal tables.
+    pub(super) definition: Bytes,
     /// Where it stands.
     pub(super) at: BinlogPosition,
 }
@@ -165,14 +166,21 @@ pub fn scout(
     fold_names: bool,
 ) -> Result<(), SplitFault> {
     let event = stream.accept(raw)?;
-    if event.header.event_type.may_hold_statement()
-        && let Payload::Query(query) = stream.parse(&event)?
+    let touches = match event.header.event_type {
+        EventType::QUERY => match stream.parse(&event)? {
+            Payload::Query(query) => {
+                scan_query(&query, stream.format(), fold_names, |scanned| scanned.touches)
+            }
+            _ => Touches::Nothing,
+        },
+        // what they hold cannot be read yet: it may be anything
+        EventType::QUERY_COMPRESSED | EventType::TRANSACTION_PAYLOAD => Touches::Everything,
+        _ => Touches::Nothing,
+    };
+    if touches != Touches::Nothing
         && let Some(file) = stream.file()
     {
-        let touches = scan_query(&query, stream.format(), fold_names, |scanned| scanned.touches);
-        if touches != Touches::Nothing {
-            horizon.note(BinlogPosition::new(file.clone(), event.end), touches);
-        }
+        horizon.note(BinlogPosition::new(file.clone(), event.end), touches);
     }
     if let Some(position) = stream.position() {
         horizon.extend(position);

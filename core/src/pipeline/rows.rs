@@ -1,14 +1,15 @@
 //! Rows and the tables that they belong to.
 
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::binlog::event::{Event, EventProblem};
 use crate::binlog::rows::{RowsEncoding, RowsEvent};
-use crate::binlog::table_map::TableMap;
-use crate::mysql::charset::Charset;
+use crate::binlog::table_map::{RawTableMap, TableMap};
+use crate::mysql::charset::{Charset, collation_charset};
 use crate::pipeline::fault::{SplitFault, Unsupported};
 use crate::pipeline::horizon::Proof;
 use crate::pipeline::job::ItemBody;
@@ -17,7 +18,7 @@ use crate::pipeline::plan::TablePlan;
 use crate::pipeline::split::{DoubtPolicy, Splitter, Withheld};
 use crate::pipeline::tables::Treatment;
 use crate::position::BinlogPosition;
-use crate::schema::resolve::{SchemaDoubt, anonymous, needs_live, resolve};
+use crate::schema::resolve::{Charsets, SchemaDoubt, anonymous, needs_live, resolve};
 use crate::schema::table::{TableName, TableSchema};
 use crate::store::segment::SubjectId;
 
@@ -26,16 +27,20 @@ impl Splitter {
         &mut self,
         raw: &Bytes,
         event: &Event<'_>,
-        table_id: u64,
-        map: &[u8],
+        map: &RawTableMap<'_>,
     ) -> Result<(), SplitFault> {
-        if self.tables.bind_known(table_id, map) {
+        if self.tables.bind_known(map.table_id, map.definition) {
             return Ok(());
         }
-        let field = |error| SplitFault::Event(event.fault(EventProblem::Field(error)).of_file(self.stream.file()));
-        let name = TableMap::names(map).map_err(field)?;
-        let waiting =
-            WaitingTable { name, table_id, map: raw.slice_ref(map), at: self.at(event) };
+        let (schema, table) = map.names().map_err(|error| {
+            event.fault(EventProblem::Field(error)).of_file(self.stream.file())
+        })?;
+        let waiting = WaitingTable {
+            name: TableName::new(schema, table),
+            table_id: map.table_id,
+            definition: raw.slice_ref(map.definition),
+            at: self.at(event),
+        };
         if let Some(still) = self.settle_table(waiting)? {
             self.lookahead.wait(still, &self.stream);
         }
@@ -61,7 +66,7 @@ impl Splitter {
                 },
             },
         };
-        self.tables.bind(waiting.table_id, waiting.map, treatment);
+        self.tables.bind(waiting.table_id, waiting.definition, treatment);
         Ok(None)
     }
 
@@ -72,7 +77,9 @@ impl Splitter {
         subject: SubjectId,
     ) -> Result<Option<Arc<TablePlan>>, SplitFault> {
         let at = || waiting.at.clone();
-        let map = TableMap::parse(waiting.table_id, &waiting.map, self.stream.format())
+        let raw = RawTableMap { table_id: waiting.table_id, definition: &waiting.definition };
+        let map = raw
+            .read(self.stream.format().flavor)
             .map_err(|why| SplitFault::TableMap { why: Box::new(why), at: at() })?;
         let Some(schema) = self.schema(&map, waiting)? else { return Ok(None) };
         let kept = |column: &str| self.selection.column(&waiting.name, column);
@@ -93,13 +100,13 @@ impl Splitter {
             |doubt: SchemaDoubt| SplitFault::Doubt { doubt: Box::new(doubt), at: at() };
         let Some(snapshot) = self.tables.snapshot(&waiting.name) else {
             return match self.config.doubt {
-                DoubtPolicy::Anonymous if needs_live(map) => Ok(Some(anonymous(map, &member_text))),
-                DoubtPolicy::Anonymous => resolve(map, None, &member_text).map(Some).map_err(doubtful),
+                DoubtPolicy::Anonymous if needs_live(map) => Ok(Some(anonymous(map, &CHARSETS))),
+                DoubtPolicy::Anonymous => resolve(map, None, &CHARSETS).map(Some).map_err(doubtful),
                 DoubtPolicy::Stop | DoubtPolicy::Quarantine => Ok(None),
             };
         };
         if !needs_live(map) {
-            return resolve(map, snapshot.schema.as_ref(), &member_text).map(Some).map_err(doubtful);
+            return resolve(map, snapshot.schema.as_ref(), &CHARSETS).map(Some).map_err(doubtful);
         }
         match self.lookahead.proof(&waiting.name, &waiting.at, &snapshot.at) {
             Proof::NotYet => Ok(None),
@@ -108,7 +115,7 @@ impl Splitter {
             }
             Proof::Holds => match &snapshot.schema {
                 None => Err(SplitFault::Hidden { table: waiting.name.clone(), at: at() }),
-                Some(schema) => resolve(map, Some(schema), &member_text).map(Some).map_err(doubtful),
+                Some(schema) => resolve(map, Some(schema), &CHARSETS).map(Some).map_err(doubtful),
             },
         }
     }
@@ -170,10 +177,13 @@ impl Splitter {
     }
 }
 
+/// What schemas have to know about collations.
+const CHARSETS: Charsets<'static> = Charsets { name: &collation_charset, decode: &decode_text };
+
 /// ENUM and SET members are written in the character set of their column.
-fn member_text(collation: u16, bytes: &[u8]) -> alloc::string::String {
+fn decode_text(collation: u16, bytes: &[u8]) -> String {
     match Charset::from_collation(collation) {
         Some(charset) => charset.decode(bytes).into_owned(),
-        None => alloc::string::String::from_utf8_lossy(bytes).into_owned(),
+        None => String::from_utf8_lossy(bytes).into_owned(),
     }
 }

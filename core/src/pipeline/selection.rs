@@ -5,10 +5,9 @@
 
 use alloc::vec::Vec;
 
-use crate::binlog::rows::RowsOp;
 use crate::config::FilterConfig;
-use crate::entry::kind::RowKind;
 use crate::filter::{ColumnFilter, Subjects, Verdicts};
+use crate::pipeline::job::RowOp;
 use crate::schema::ddl::{JudgedTable, Scanned, StatementClass};
 use crate::schema::table::TableName;
 use crate::store::segment::SubjectId;
@@ -34,7 +33,7 @@ pub enum Verdict {
 impl Selection {
     /// Entries that pass any of `filters`, by the rules of `config`.
     #[must_use]
-    pub const fn new(config: FilterConfig, columns: ColumnFilter, filters: Vec<Verdicts>) -> Self {
+    pub fn new(config: FilterConfig, columns: ColumnFilter, filters: Vec<Verdicts>) -> Self {
         Self { config, columns, subjects: Subjects::new(), filters }
     }
 
@@ -60,11 +59,11 @@ impl Selection {
 
     /// Whether rows changed this way are wanted at all.
     #[must_use]
-    pub const fn rows(&self, op: RowsOp) -> bool {
+    pub const fn rows(&self, op: RowOp) -> bool {
         !match op {
-            RowsOp::Write => self.config.drop_insert,
-            RowsOp::Update => self.config.drop_update,
-            RowsOp::Delete => self.config.drop_delete,
+            RowOp::Insert => self.config.drop_insert,
+            RowOp::Update => self.config.drop_update,
+            RowOp::Delete => self.config.drop_delete,
         }
     }
 
@@ -115,14 +114,5 @@ impl Selection {
     fn passes(&mut self, subject: SubjectId) -> bool {
         let Self { filters, subjects, .. } = self;
         filters.iter_mut().any(|filter| filter.passes(subjects, subject))
-    }
-}
-
-/// Whether a statement's kind is one of rows: its text stands in a log of statement format.
-#[must_use]
-pub const fn is_statement_change(class: &StatementClass<'_>) -> Option<RowKind> {
-    match class {
-        StatementClass::Dml(kind) => Some(*kind),
-        _ => None,
     }
 }

@@ -70,6 +70,19 @@ pub struct SkipThrough {
     pub ordinal: u32,
 }
 
+/// A new beginning of the stream, at a place between groups.
+#[derive(Clone, Debug)]
+pub struct Restart {
+    /// Follows the events from there.
+    pub stream: EventStream,
+    /// The transactions before that place.
+    pub gtids: GtidTracker,
+    /// Entries that need not be made, besides those that went into jobs.
+    pub skip: Option<SkipThrough>,
+    /// Whether the source folds names to lower case.
+    pub fold_names: bool,
+}
+
 /// A range of a table's rows that was withheld.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Withheld {
@@ -94,6 +107,8 @@ pub(super) enum Group {
 pub(super) struct GroupPlace {
     pub(super) resume: Resume,
     pub(super) stamp: Option<Arc<GtidStamp>>,
+    /// Whether statements of the group happen. A two-phase ALTER of MariaDB happens at its commit.
+    pub(super) takes_effect: bool,
 }
 
 /// The serial stage of one destination.
@@ -166,17 +181,24 @@ impl Splitter {
         self.tables.forget_treatments();
     }
 
-    /// The link broke: what is not yet in a job is forgotten, and will be read again by `stream` from
-    /// a place between groups. Entries up to the last one that went into a job are not made again,
-    /// nor any up to `skip`.
-    pub fn restart(&mut self, stream: EventStream, gtids: GtidTracker, skip: Option<SkipThrough>) {
-        self.stream = stream;
-        self.gtids = gtids;
+    /// The link broke: what is not yet in a job is forgotten, and will be read again from a place
+    /// between groups. Entries up to the last one that went into a job are not made again.
+    pub fn restart(&mut self, restart: Restart) {
+        self.stream = restart.stream;
+        self.gtids = restart.gtids;
+        self.config.fold_names = restart.fold_names;
         self.group = Group::Outside;
         self.transaction.forget();
         self.tables.forget_ids();
         self.lookahead.clear();
-        self.skip = self.jobs.last().cloned().max(skip);
+        self.skip = self.jobs.last().cloned().max(restart.skip);
+    }
+
+    /// Reading begins at a place that has nothing to do with what was read before: what went into jobs
+    /// neither says where to go on nor what to skip.
+    pub fn forget_place(&mut self) {
+        self.jobs.forget_last();
+        self.skip = None;
     }
 
     /// Another stretch of the log has been surveyed for DDL.
@@ -231,6 +253,12 @@ impl Splitter {
         self.jobs.last_resume()
     }
 
+    /// The last entry that went into a job.
+    #[must_use]
+    pub const fn last(&self) -> Option<&SkipThrough> {
+        self.jobs.last()
+    }
+
     /// The names behind subjects.
     #[must_use]
     pub const fn selection(&self) -> &Selection {
@@ -257,7 +285,7 @@ impl Splitter {
         let payload = self.stream.parse(&event)?;
         match payload {
             Payload::Rows(rows) => self.handle_rows(raw, &event, &rows),
-            Payload::TableMap { table_id, map } => self.handle_table_map(raw, &event, table_id, map),
+            Payload::TableMap(map) => self.handle_table_map(raw, &event, &map),
             Payload::Query(query) => self.handle_query(&event, &query),
             Payload::Xid(xid) => {
                 self.handle_end(&event, xid);
@@ -285,6 +313,7 @@ impl Splitter {
                 let place = GroupPlace {
                     resume: self.gtids.resume(self.at(event)),
                     stamp: None,
+                    takes_effect: true,
                 };
                 self.group = Group::Announced(place.clone());
                 place

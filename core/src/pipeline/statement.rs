@@ -4,17 +4,20 @@ use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
+use alloc::sync::Arc;
 
-use crate::binlog::event::{Event, EventType};
-use crate::binlog::format::Format;
+use crate::binlog::event::Event;
+use crate::binlog::format::{Format, VersionNumber};
+use crate::binlog::mariadb_gtid::{AlterPhase, MariadbGtidEvent, MariadbGtidFlags};
 use crate::binlog::payload::Payload;
 use crate::binlog::query::Query;
 use crate::entry::kind::RowKind;
 use crate::mysql::charset::Charset;
 use crate::pipeline::fault::{SplitFault, Unsupported};
-use crate::pipeline::job::{ItemBody, Statement};
+use crate::pipeline::job::{GtidStamp, ItemBody, Statement};
 use crate::pipeline::selection::Verdict;
 use crate::pipeline::split::{Group, GroupPlace, Splitter, text};
+use crate::position::BinlogPosition;
 use crate::schema::ddl::{Scanned, SqlContext, StatementClass, Touches, scan};
 use crate::store::segment::SubjectId;
 
@@ -40,10 +43,15 @@ pub(super) fn scan_query<T>(
         ansi_quotes: mode & ANSI_QUOTES != 0,
         no_backslash_escapes: mode & NO_BACKSLASH_ESCAPES != 0,
         flavor: format.flavor,
-        server_version: format.version.number(),
+        server_version: version_number(format.version),
         fold_names,
     };
     use_it(scan(&sql, &context))
+}
+
+/// A version as executable comments write it: 80046.
+fn version_number(VersionNumber(major, minor, patch): VersionNumber) -> u32 {
+    u32::from(major) * 10_000 + u32::from(minor) * 100 + u32::from(patch)
 }
 
 /// The statement in the character set of its client.
@@ -141,6 +149,9 @@ impl Splitter {
         scanned: &Scanned<'_>,
         kind: RowKind,
     ) {
+        if !self.group_place(event).takes_effect {
+            return self.close_standalone(event);
+        }
         self.changed(event, &scanned.touches);
         if let Verdict::Entry(subject) = self.selection.statement(scanned) {
             let schema = text(query.schema);
@@ -167,7 +178,7 @@ impl Splitter {
 
     fn changed(&mut self, event: &Event<'_>, touches: &Touches) {
         if *touches != Touches::Nothing {
-            let end = crate::position::BinlogPosition::new(self.file(), event.end);
+            let end = BinlogPosition::new(self.file(), event.end);
             self.tables.invalidate(touches, &end);
         }
     }
@@ -184,31 +195,21 @@ impl Splitter {
     ) -> Result<(), SplitFault> {
         match payload {
             Payload::Gtid(gtid) => {
-                let stamp = self.gtids.begin(
-                    gtid.gtid(),
-                    gtid.sequence_number,
-                    gtid.last_committed,
-                );
-                self.announce(event, stamp);
+                let (sequence, committed) = (gtid.sequence_number, gtid.last_committed);
+                let begun = gtid.gtid.as_ref();
+                let stamp = begun.and_then(|g| self.gtids.begin_mysql(g, sequence, committed));
+                self.announce(event, stamp, true);
             }
-            Payload::AnonymousGtid(_) => self.announce(event, None),
-            Payload::MariadbGtid(gtid) => {
-                if gtid.is_xa() {
-                    let step = String::from("MariaDB GTID event of a prepared transaction");
-                    return Err(self.unsupported(event, Unsupported::Xa { step }));
-                }
-                let stamp = self.gtids.begin(gtid.gtid(event.header.server_id), None, None);
-                self.announce(event, stamp);
-                if !gtid.is_standalone() {
-                    self.handle_begin(event, i64::from(gtid.thread_id.unwrap_or(0)));
-                }
+            Payload::MariadbGtid(gtid) => return self.handle_mariadb_gtid(event, &gtid),
+            Payload::RowsQuery(sql) | Payload::AnnotateRows(sql) => self.annotate(event, text(sql)),
+            Payload::IntVar(variable) => {
+                self.annotate(event, format!("SET INSERT_ID = {}", variable.value));
             }
-            Payload::RowsQuery(sql) => {
-                let table = Some(String::new());
-                self.annotate(event, text(sql), table);
+            Payload::Rand(seeds) => {
+                let (a, b) = (seeds.seed1, seeds.seed2);
+                self.annotate(event, format!("SET SESSION rand_seed1 = {a} , rand_seed2 = {b}"));
             }
-            Payload::AnnotateRows(sql) => self.annotate(event, text(sql), Some(String::new())),
-            Payload::Format(_) if !event.is_artificial => self.tables.forget_ids(),
+            Payload::FormatDescription if !event.is_artificial => self.tables.forget_ids(),
             Payload::Incident(incident) => {
                 let message = text(incident.message);
                 return Err(SplitFault::Incident { message, at: self.at(event) });
@@ -226,26 +227,43 @@ impl Splitter {
         let what = match payload {
             Payload::XaPrepare(_) => Unsupported::Xa { step: "XA PREPARE".into() },
             Payload::TransactionPayload(_) => Unsupported::CompressedTransaction,
-            Payload::QueryCompressed(_) => {
+            Payload::CompressedQuery(_) => {
                 Unsupported::CompressedEvent { event: event.header.event_type.name() }
             }
-            Payload::LoadData if self.selection.annotations() => Unsupported::LoadData,
             _ => return Ok(()),
         };
         Err(self.unsupported(event, what))
     }
 
-    fn announce(
+    /// MariaDB says in its GTID event what MySQL says by a BEGIN (binlog-parser reference §6.4).
+    fn handle_mariadb_gtid(
         &mut self,
         event: &Event<'_>,
-        stamp: Option<alloc::sync::Arc<crate::pipeline::job::GtidStamp>>,
-    ) {
+        gtid: &MariadbGtidEvent<'_>,
+    ) -> Result<(), SplitFault> {
+        if gtid.xid.is_some() {
+            let step = String::from("a GTID event that prepares or completes one");
+            return Err(self.unsupported(event, Unsupported::Xa { step }));
+        }
+        let takes_effect = match gtid.alter {
+            Some(AlterPhase::Start | AlterPhase::Rollback { .. }) => false,
+            Some(AlterPhase::Commit { .. }) | None => true,
+        };
+        let stamp = self.gtids.begin_mariadb(gtid.gtid);
+        self.announce(event, stamp, takes_effect);
+        if !gtid.flags.contains(MariadbGtidFlags::STANDALONE) {
+            self.handle_begin(event, i64::from(gtid.thread_id.unwrap_or(0)));
+        }
+        Ok(())
+    }
+
+    fn announce(&mut self, event: &Event<'_>, stamp: Option<Arc<GtidStamp>>, takes_effect: bool) {
         let resume = self.gtids.resume(self.at(event));
-        self.group = Group::Announced(GroupPlace { resume, stamp });
+        self.group = Group::Announced(GroupPlace { resume, stamp, takes_effect });
     }
 
     /// The text behind rows: canal's QUERY entry without `isDdl`, its schema empty.
-    fn annotate(&mut self, event: &Event<'_>, sql: String, table: Option<String>) {
+    fn annotate(&mut self, event: &Event<'_>, sql: String) {
         if !self.selection.annotations() {
             return;
         }
@@ -254,7 +272,7 @@ impl Splitter {
             is_ddl: None,
             sql,
             schema: Some(String::new()),
-            table,
+            table: Some(String::new()),
             ddl_schema: None,
         };
         self.emit(event, SubjectId::NONE, ItemBody::Statement(Box::new(statement)));

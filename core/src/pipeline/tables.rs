@@ -129,10 +129,10 @@ impl Tables {
     /// is no longer true.
     pub fn invalidate(&mut self, touches: &Touches, end: &BinlogPosition) {
         let stale = |name: &TableName, snapshot: &Snapshot| {
-            touches.includes(name) && snapshot.at < *end
+            touches.contains(name) && snapshot.at < *end
         };
         self.snapshots.retain(|name, snapshot| !stale(name, snapshot));
-        self.doubtful.retain(|name, _| !touches.includes(name));
+        self.doubtful.retain(|name, _| !touches.contains(name));
         self.forget_treatments();
     }
 }

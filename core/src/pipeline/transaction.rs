@@ -123,7 +123,10 @@ impl Transaction {
 
 const fn is_change(item: &Item) -> bool {
     match item.body {
-        ItemBody::Begin { .. } | ItemBody::End { .. } => false,
+        ItemBody::Begin { .. }
+        | ItemBody::End { .. }
+        | ItemBody::XaStart { .. }
+        | ItemBody::XaEnd { .. } => false,
         ItemBody::Rows { .. } | ItemBody::Statement(_) => true,
     }
 }
@@ -179,6 +182,12 @@ impl Jobs {
     #[must_use]
     pub const fn last_resume(&self) -> Option<&Resume> {
         self.last_resume.as_ref()
+    }
+
+    /// What went into jobs says nothing about where to go on.
+    pub fn forget_last(&mut self) {
+        self.last = None;
+        self.last_resume = None;
     }
 
     /// The oldest finished job. Call [`Self::close`] first to have everything.

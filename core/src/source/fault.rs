@@ -79,7 +79,32 @@ impl DumpFault {
         }
         let text = error.message.to_ascii_lowercase();
         let found = TEXTS.iter().find(|(fragment, _)| text.contains(fragment));
-        found.map_or(Self::Other, |(_, fault)| *fault)
+        match found.map_or(Self::Other, |(_, fault)| *fault) {
+            Self::SourceCorrupt | Self::NotOnEventBoundary => Self::misread(&text),
+            fault => fault,
+        }
+    }
+
+    /// A server that reads nonsense blames its log. It is our position that is wrong if the nonsense
+    /// stands right there: the server tells where it was asked to begin, and the last event it could read.
+    fn misread(text: &str) -> Self {
+        let place_after = |mark: &str| {
+            let tail = &text[text.find(mark)? + mark.len()..];
+            let digits = &tail[tail.find("' at ")? + "' at ".len()..];
+            let end = digits
+                .find(|c: char| !c.is_ascii_digit())
+                .unwrap_or(digits.len());
+            digits[..end].parse::<u64>().ok()
+        };
+        match (
+            place_after("the first event"),
+            place_after("the last event read"),
+        ) {
+            (Some(first), Some(last)) if last >= first => Self::SourceCorrupt,
+            (Some(_), Some(_)) => Self::NotOnEventBoundary,
+            _ if text.contains("exceeded max_allowed_packet") => Self::NotOnEventBoundary,
+            _ => Self::SourceCorrupt,
+        }
     }
 
     /// What to do about it.
@@ -510,6 +535,26 @@ mod tests {
             DumpFault::classify(&refusal(1053, "Server shutdown")),
             DumpFault::Other
         );
+    }
+
+    #[test]
+    fn nonsense_right_at_our_position_is_our_fault_and_further_on_the_servers() {
+        let at = |what, first, last| {
+            let text = alloc::format!(
+                "{what}; the first event 'binlog.000001' at {first}, the last event read from \
+                 './binlog.000001' at {last}, the last byte read from './binlog.000001' at 2235."
+            );
+            DumpFault::classify(&refusal(1236, &text))
+        };
+        for what in [
+            "binlog truncated in the middle of event; consider out of disk space on source",
+            "bogus data in log event",
+            "log event entry exceeded max_allowed_packet; Increase max_allowed_packet on source",
+        ] {
+            assert_eq!(at(what, 2232, 127), DumpFault::NotOnEventBoundary, "{what}");
+            assert_eq!(at(what, 2000, 2100), DumpFault::SourceCorrupt, "{what}");
+            assert_eq!(at(what, 4, 127), DumpFault::SourceCorrupt, "{what}");
+        }
     }
 
     #[test]

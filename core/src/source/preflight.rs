@@ -165,7 +165,8 @@ fn version(facts: &SourceFacts) -> Finding {
         Flavor::Mysql => (5, 6, 0),
         Flavor::Mariadb => (10, 0, 0),
     };
-    let comment = &facts.version_comment;
+    // Distributions put theirs into parentheses.
+    let comment = facts.version_comment.trim_matches(['(', ')']);
     let found = if comment.is_empty() {
         facts.version.to_string()
     } else {

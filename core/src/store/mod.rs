@@ -30,7 +30,7 @@ use thiserror::Error;
 
 use crate::config::{BatchMode, StoreConfig};
 use crate::meta::identity::ClientId;
-use crate::store::batch::{Cut, Gather, Offer, Skipped, Taken};
+use crate::store::batch::{Cut, Gather, Offer, Place, Skipped, Taken};
 use crate::store::reader::Reader;
 pub use crate::store::reader::ReaderState;
 use crate::store::retained::{Mark, Retained};
@@ -204,6 +204,13 @@ impl EventStore {
             "no byte left: ask can_put first"
         );
         self.retained.append(segment);
+    }
+
+    /// The oldest entry held.
+    #[must_use]
+    pub fn oldest(&self) -> Option<Place> {
+        let oldest = self.retained.free();
+        (oldest < self.retained.put()).then(|| self.retained.place(oldest))
     }
 
     /// Adds a reader. It holds its slots, unless what it needs is no longer here: then it is behind.

@@ -18,6 +18,7 @@ pub(crate) mod lexer;
 #[cfg(test)]
 mod tests;
 
+pub use crate::flavor::Flavor;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -25,16 +26,6 @@ use crate::entry::kind::RowKind;
 use crate::schema::table::TableName;
 
 pub use classify::scan;
-
-/// Which of the two families a server belongs to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Flavor {
-    /// MySQL and Percona Server.
-    #[default]
-    Mysql,
-    /// MariaDB.
-    Mariadb,
-}
 
 /// What the meaning of a statement depends on besides its text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
