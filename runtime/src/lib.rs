@@ -6,6 +6,11 @@
 
 #![forbid(unsafe_code)]
 
+pub mod clock;
 pub mod config;
+pub mod env;
+pub mod files;
+pub mod net;
+pub mod pool;
 pub mod tls;
 pub mod zone;

@@ -6,6 +6,7 @@
 //! names are wrong in silence. Names are never invented, save where a server hides columns in one
 //! well-known way (§3.7).
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -95,15 +96,17 @@ pub fn resolve(
     map: &TableMap,
     known: Option<&TableSchema>,
     charsets: &Charsets<'_>,
-) -> Result<TableSchema, SchemaDoubt> {
+) -> Result<TableSchema, Box<SchemaDoubt>> {
     if map.is_full() {
         return Ok(self_described(map, known, charsets));
     }
-    let doubt = |problem| SchemaDoubt {
-        table: name_of(map),
-        problem,
-        binlog: show_map(map, charsets),
-        known: known.map_or_else(String::new, show_known),
+    let doubt = |problem| {
+        Box::new(SchemaDoubt {
+            table: name_of(map),
+            problem,
+            binlog: show_map(map, charsets),
+            known: known.map_or_else(String::new, show_known),
+        })
     };
     let Some(schema) = known else {
         return Err(doubt(DoubtProblem::Missing));
@@ -670,7 +673,7 @@ mod tests {
             column_type: u8, meta: u16, collation in prop::option::of(0_u16..300), unsigned: Option<bool>
         ) {
             let one = MapColumn { collation, unsigned, ..raw(column_type, meta) };
-            let table = map([one.clone()].into());
+            let table = map([one].into());
             let schema = anonymous(&table, &CHARSETS);
             prop_assert!(!schema.columns[0].column_type.is_empty());
             let _ = resolve(&table, Some(&schema), &CHARSETS);

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use canald_core::config::SslMode;
+use thiserror::Error;
 
 /// A PEM file that was read at start.
 #[derive(Clone, PartialEq, Eq)]
@@ -89,3 +90,32 @@ pub struct TlsPlan {
     /// Versions.
     pub versions: TlsVersions,
 }
+
+/// Why a link is not secure.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum TlsFault {
+    /// What was configured cannot be used.
+    #[error("TLS cannot be set up: {0}")]
+    Setup(String),
+    /// The peer did not agree, or is not who it should be.
+    #[error("TLS with {server} failed: {reason}")]
+    Handshake {
+        /// The name that was connected to.
+        server: String,
+        /// What rustls says, and what helps.
+        reason: String,
+    },
+    /// The peer fell silent.
+    #[error("TLS with {server} failed: no answer within {seconds} s")]
+    TimedOut {
+        /// The name that was connected to.
+        server: String,
+        /// How long it was waited for.
+        seconds: u64,
+    },
+}
+
+#[cfg(feature = "daemon")]
+mod connector;
+#[cfg(feature = "daemon")]
+pub use self::connector::{HANDSHAKE_TIMEOUT, secure};
