@@ -14,3 +14,20 @@ pub mod net;
 pub mod pool;
 pub mod tls;
 pub mod zone;
+
+#[cfg(feature = "daemon")]
+pub mod check;
+#[cfg(feature = "daemon")]
+pub mod cli;
+#[cfg(feature = "daemon")]
+pub mod decode;
+#[cfg(feature = "daemon")]
+pub mod exit;
+#[cfg(feature = "daemon")]
+pub mod logging;
+#[cfg(feature = "daemon")]
+pub mod output;
+#[cfg(feature = "daemon")]
+pub mod serve;
+#[cfg(feature = "daemon")]
+pub mod tail;

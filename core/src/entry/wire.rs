@@ -240,7 +240,12 @@ impl Prelude {
     pub const fn new(entry_type: EntryType, header_len: usize, store_len: usize) -> Self {
         // The entry type is a tag and one byte.
         let entry_len = string_field_len(header_len) + 2 + string_field_len(store_len);
-        Self { entry_type, header_len, store_len, entry_len }
+        Self {
+            entry_type,
+            header_len,
+            store_len,
+            entry_len,
+        }
     }
 
     /// Bytes of the `Entry`.
@@ -419,18 +424,36 @@ mod tests {
         };
         let expected = "10075a1d494e5345525420494e544f20757365722056414c5545532028312c3129";
         assert_eq!(written(|w| put_statement(w, &rows_query)), unhex(expected));
-        let flush = StatementChange { is_ddl: Some(true), sql: "FLUSH TABLES", ..rows_query };
-        assert_eq!(written(|w| put_statement(w, &flush)), unhex("100750015a0c464c555348205441424c4553"));
+        let flush = StatementChange {
+            is_ddl: Some(true),
+            sql: "FLUSH TABLES",
+            ..rows_query
+        };
+        assert_eq!(
+            written(|w| put_statement(w, &flush)),
+            unhex("100750015a0c464c555348205441424c4553")
+        );
     }
 
     /// The store values of wire-protocol reference §15.
     #[test]
     fn xa() {
-        let props = |keywords| Some(XaProps { keywords, xid: " X'31',X'',1" });
+        let props = |keywords| {
+            Some(XaProps {
+                keywords,
+                xid: " X'31',X'',1",
+            })
+        };
         let start = "1a130a0758415f54595045120858412053544152541a160a0658415f584944120c2058273331272c5827272c312007";
-        assert_eq!(written(|w| put_transaction_begin(w, 7, props("XA START"))), unhex(start));
+        assert_eq!(
+            written(|w| put_transaction_begin(w, 7, props("XA START"))),
+            unhex(start)
+        );
         let end = "1201301a110a0758415f545950451206584120454e441a160a0658415f584944120c2058273331272c5827272c31";
-        assert_eq!(written(|w| put_transaction_end(w, 0, props("XA END"))), unhex(end));
+        assert_eq!(
+            written(|w| put_transaction_end(w, 0, props("XA END"))),
+            unhex(end)
+        );
         let commit = StatementChange {
             kind: RowKind::XaCommit,
             is_ddl: None,

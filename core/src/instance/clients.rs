@@ -59,7 +59,10 @@ impl Judges {
                 vec![Arc::new(TableFilter::compile(filter, ListKind::White)?)]
             }
             SubscribeFilter::Intersect => {
-                vec![Arc::new(TableFilter::compile(filter, ListKind::White)?), configured]
+                vec![
+                    Arc::new(TableFilter::compile(filter, ListKind::White)?),
+                    configured,
+                ]
             }
         };
         Ok(Verdicts::new(TableJudge::new(whites, self.black.clone())))
@@ -75,12 +78,18 @@ impl Instance {
         if texts.is_empty() {
             texts.push("");
         }
-        let filters = texts.iter().filter_map(|text| self.judges.judge(text).ok()).collect();
+        let filters = texts
+            .iter()
+            .filter_map(|text| self.judges.judge(text).ok())
+            .collect();
         self.splitter.replace_filters(filters);
     }
 
     pub(super) fn source_address(&self) -> SourceAddress {
-        SourceAddress { host: self.config.source.host.clone(), port: self.config.source.port }
+        SourceAddress {
+            host: self.config.source.host.clone(),
+            port: self.config.source.port,
+        }
     }
 
     pub(super) fn identity_text(&self) -> String {
@@ -95,7 +104,9 @@ impl Instance {
         let (source, identity) = (self.source_address(), self.identity_text());
         self.durable.change(|record| {
             let start = record.start.clone();
-            let Some(client) = record.clients.get_mut(&id) else { return };
+            let Some(client) = record.clients.get_mut(&id) else {
+                return;
+            };
             let former = client.cursor.take().or(start).unwrap_or_else(|| Cursor {
                 position: last.entry.clone(),
                 source: source.clone(),
@@ -129,8 +140,16 @@ impl Instance {
                 (entry.clone(), Some(entry), resume)
             }
         };
-        let extension = Extension { identity: self.identity_text(), last_acked, resume };
-        Some(Cursor { position: entry, source: self.source_address(), extension: Some(extension) })
+        let extension = Extension {
+            identity: self.identity_text(),
+            last_acked,
+            resume,
+        };
+        Some(Cursor {
+            position: entry,
+            source: self.source_address(),
+            extension: Some(extension),
+        })
     }
 
     /// The cursors from which the source would be read: of every client that needs it, or the start.
@@ -138,12 +157,19 @@ impl Instance {
         let record = self.durable.record();
         let needed = self.store.needed().filter(|id| !id.is_temporary());
         let cursors = needed.filter_map(|id| {
-            let own = record.clients.get(&id).and_then(|client| client.cursor.as_ref());
+            let own = record
+                .clients
+                .get(&id)
+                .and_then(|client| client.cursor.as_ref());
             own.or(record.start.as_ref()).map(|cursor| (id, cursor))
         });
         let cursors: Vec<_> = cursors.collect();
         if cursors.is_empty() {
-            return record.start.iter().map(|start| (ClientId(0), start)).collect();
+            return record
+                .start
+                .iter()
+                .map(|start| (ClientId(0), start))
+                .collect();
         }
         cursors
     }
@@ -169,15 +195,17 @@ impl Instance {
     pub(super) fn acked_by_all(&self) -> Option<SkipThrough> {
         let acked = self.cursors().into_iter().map(|(_, cursor)| {
             let acked = cursor.extension.as_ref()?.last_acked.as_ref()?;
-            Some(SkipThrough { position: acked.position.clone(), ordinal: acked.ordinal })
+            Some(SkipThrough {
+                position: acked.position.clone(),
+                ordinal: acked.ordinal,
+            })
         });
         acked.collect::<Option<Vec<_>>>()?.into_iter().min()
     }
 
     /// The cursor that says where the destination started.
     pub(super) fn start_cursor(&self, place: Option<BinlogPosition>, gtid: Option<&str>) -> Cursor {
-        let boundary =
-            place.unwrap_or_else(|| BinlogPosition::new(BinlogFile::new(""), 0));
+        let boundary = place.unwrap_or_else(|| BinlogPosition::new(BinlogFile::new(""), 0));
         let entry = EntryPosition {
             position: boundary.clone(),
             ordinal: 0,
@@ -186,8 +214,20 @@ impl Instance {
             gtid: gtid.unwrap_or_default().into(),
         };
         let gtid: Option<Arc<str>> = gtid.map(Into::into);
-        let resume = Resume { boundary, gtid_before: gtid.clone(), gtid_with: gtid };
-        let extension = Extension { identity: self.identity_text(), last_acked: None, resume };
-        Cursor { position: entry, source: self.source_address(), extension: Some(extension) }
+        let resume = Resume {
+            boundary,
+            gtid_before: gtid.clone(),
+            gtid_with: gtid,
+        };
+        let extension = Extension {
+            identity: self.identity_text(),
+            last_acked: None,
+            resume,
+        };
+        Cursor {
+            position: entry,
+            source: self.source_address(),
+            extension: Some(extension),
+        }
     }
 }

@@ -98,7 +98,11 @@ impl Durable {
         self.in_flight = Some(self.wanted);
         Some(match self.mode {
             MetaMode::File => self.record.encode(),
-            MetaMode::Memory => MetaRecord { generation: self.record.generation, ..MetaRecord::default() }.encode(),
+            MetaMode::Memory => MetaRecord {
+                generation: self.record.generation,
+                ..MetaRecord::default()
+            }
+            .encode(),
         })
     }
 
@@ -107,7 +111,9 @@ impl Durable {
     /// # Panics
     /// If none is under way.
     pub fn handle_written(&mut self, now: Instant, result: Result<(), String>) {
-        let Some(version) = self.in_flight.take() else { panic!("no write is under way") };
+        let Some(version) = self.in_flight.take() else {
+            panic!("no write is under way")
+        };
         match result {
             Ok(()) => {
                 self.stored = version;

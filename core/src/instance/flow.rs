@@ -14,14 +14,18 @@ use crate::pipeline::split::Withheld;
 use crate::time::Instant;
 
 /// Bytes of rows from which a job is worth a worker's while. It depends on the job alone, so runs replay.
-pub const POOL_JOB_BYTES: usize = 32 << 10;
+pub(super) const POOL_JOB_BYTES: usize = 32 << 10;
 
 impl Instance {
     /// How many bytes may be read from a link now; 0 means not to read.
     #[must_use]
     pub fn read_budget(&self, link: LinkId) -> usize {
         let held_back = self.is_dump(link) && (self.window.is_full() || !self.store_has_room());
-        if held_back || self.stopping { 0 } else { READ_BYTES }
+        if held_back || self.stopping {
+            0
+        } else {
+            READ_BYTES
+        }
     }
 
     fn store_has_room(&self) -> bool {
@@ -38,7 +42,9 @@ impl Instance {
             if self.window.is_full() || self.stopping {
                 break;
             }
-            let Some(job) = self.splitter.next_job() else { break };
+            let Some(job) = self.splitter.next_job() else {
+                break;
+            };
             self.start(job);
         }
         self.note_withheld();
@@ -61,7 +67,9 @@ impl Instance {
             if self.undecodable || !self.store.can_put(&decoded.segment) {
                 return;
             }
-            let Some(decoded) = self.window.take() else { return };
+            let Some(decoded) = self.window.take() else {
+                return;
+            };
             self.store.put(decoded.segment);
             if let Some(fault) = decoded.fault {
                 self.undecodable = true;
@@ -79,7 +87,8 @@ impl Instance {
                 "rows of {table} are withheld from {from} on: its columns are in doubt, and \
                  canal.instance.filter.table.error=true lets the other tables go on"
             );
-            self.durable.change(|record| is_new = record.withhold(table, identity, from, to));
+            self.durable
+                .change(|record| is_new = record.withhold(table, identity, from, to));
             if is_new {
                 self.report(Weight::Alarm, text);
             }

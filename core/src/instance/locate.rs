@@ -47,11 +47,21 @@ impl Instance {
     pub(super) fn locate(&mut self, now: Instant, wanted: WallMillis, file: Option<BinlogFile>) {
         let reason = format!("looking for the last transaction before {} ms", wanted.0);
         self.enter(now, Stage::Locating, reason, None);
-        let end = self.source.facts.as_ref().and_then(|facts| facts.end.as_ref());
-        let Some(end) = end.map(|end| end.position.clone()) else { return };
+        let end = self
+            .source
+            .facts
+            .as_ref()
+            .and_then(|facts| facts.end.as_ref());
+        let Some(end) = end.map(|end| end.position.clone()) else {
+            return;
+        };
         let seek = file.map(|file| Seek::in_file(wanted, file, end));
         let in_file = seek.is_some();
-        self.source.locate = Some(Locate { wanted, seek, stream: EventStream::for_dump() });
+        self.source.locate = Some(Locate {
+            wanted,
+            seek,
+            stream: EventStream::for_dump(),
+        });
         if in_file {
             self.next_step(now);
         } else {
@@ -65,10 +75,18 @@ impl Instance {
             Ok(set) => set,
             Err(error) => return self.retry(now, format!("{BINARY_LOGS}: {error}")),
         };
-        let files = (0..set.rows.len()).filter_map(|row| set.text_at(row, 0)).map(BinlogFile::new);
+        let files = (0..set.rows.len())
+            .filter_map(|row| set.text_at(row, 0))
+            .map(BinlogFile::new);
         let files = files.collect();
-        let end = self.source.facts.as_ref().and_then(|facts| facts.end.as_ref());
-        let Some(end) = end.map(|end| end.position.clone()) else { return };
+        let end = self
+            .source
+            .facts
+            .as_ref()
+            .and_then(|facts| facts.end.as_ref());
+        let Some(end) = end.map(|end| end.position.clone()) else {
+            return;
+        };
         if let Some(locate) = self.source.locate.as_mut() {
             locate.seek = Some(Seek::new(locate.wanted, files, end));
         }
@@ -77,7 +95,9 @@ impl Instance {
 
     /// Opens the dump that the next step needs, or begins reading at the place found.
     fn next_step(&mut self, now: Instant) {
-        let Some(locate) = self.source.locate.as_mut() else { return };
+        let Some(locate) = self.source.locate.as_mut() else {
+            return;
+        };
         let wanted = locate.wanted;
         match locate.seek.as_ref().map(Seek::step) {
             Some(SeekStep::Created(_) | SeekStep::Scan(_)) => {
@@ -88,7 +108,13 @@ impl Instance {
             Some(SeekStep::Found(place)) => {
                 self.source.locate = None;
                 self.hang_up(Role::Dump);
-                self.report(Weight::Notice, format!("the last transaction before {} ms ends at {place}", wanted.0));
+                self.report(
+                    Weight::Notice,
+                    format!(
+                        "the last transaction before {} ms ends at {place}",
+                        wanted.0
+                    ),
+                );
                 self.plan_at(now, place);
             }
             Some(SeekStep::NotFound(fault)) => {
@@ -102,7 +128,9 @@ impl Instance {
     /// Events of a dump that looks for a place.
     pub(super) fn take_seek_events(&mut self, now: Instant, buf: &mut BytesMut) {
         loop {
-            let Some(link) = self.source.dump.as_mut() else { return };
+            let Some(link) = self.source.dump.as_mut() else {
+                return;
+            };
             match link.replica.next_event(now, buf) {
                 None => return,
                 Some(Err(fault)) => return self.broken(now, Role::Dump, fault),
@@ -116,7 +144,12 @@ impl Instance {
     }
 
     fn seek_event(&mut self, now: Instant, raw: &[u8]) -> Appetite {
-        let Some(Locate { seek: Some(seek), stream, .. }) = self.source.locate.as_mut() else {
+        let Some(Locate {
+            seek: Some(seek),
+            stream,
+            ..
+        }) = self.source.locate.as_mut()
+        else {
             return Appetite::More;
         };
         let event = match stream.accept(raw) {
@@ -142,7 +175,11 @@ impl Instance {
                     Ok(Payload::Query(query)) => query.sql != b"BEGIN",
                     _ => false,
                 };
-                let kind = if ends { SeekEvent::TransactionEnd } else { SeekEvent::Other };
+                let kind = if ends {
+                    SeekEvent::TransactionEnd
+                } else {
+                    SeekEvent::Other
+                };
                 seek.handle_event(kind, seconds, event.end)
             }
             _ => Appetite::More,

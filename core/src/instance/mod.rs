@@ -44,8 +44,8 @@ use crate::meta::ledger::{Generation, Ledger};
 use crate::meta::record::MetaRecord;
 use crate::mysql::fault::LinkFault;
 use crate::pipeline::decode::Decoded;
-use crate::pipeline::job::{DecodeJob, JobId};
 use crate::pipeline::gtids::GtidTracker;
+use crate::pipeline::job::{DecodeJob, JobId};
 use crate::pipeline::plan::{EncodeSettings, UnknownCharset};
 use crate::pipeline::selection::Selection;
 use crate::pipeline::split::{DoubtPolicy, SplitConfig, Splitter};
@@ -207,20 +207,39 @@ impl Instance {
             encode: Arc::new(EncodeSettings::of_instance(&config)?),
             transaction_entries: config.transaction_entries,
             drop_transaction_entries: config.filter.drop_transaction_entries,
-            doubt: if config.filter.quarantine { DoubtPolicy::Quarantine } else { DoubtPolicy::Stop },
+            doubt: if config.filter.quarantine {
+                DoubtPolicy::Quarantine
+            } else {
+                DoubtPolicy::Stop
+            },
             lookahead_bytes: config.lookahead_bytes,
             fold_names: false,
         };
         let selection = Selection::new(config.filter.clone(), columns, Vec::new());
-        let splitter =
-            Splitter::new(split, EventStream::for_dump(), selection, GtidTracker::off());
+        let splitter = Splitter::new(
+            split,
+            EventStream::for_dump(),
+            selection,
+            GtidTracker::off(),
+        );
         let mut store = EventStore::new(config.store);
         let mut clients = BTreeMap::new();
         for (id, client) in &record.clients {
-            let from = client.cursor.as_ref().map_or(ReadFrom::Oldest, Cursor::reader_from);
+            let from = client
+                .cursor
+                .as_ref()
+                .map_or(ReadFrom::Oldest, Cursor::reader_from);
             store.attach(*id, from);
             let (filter, verdicts) = (client.filter.clone(), judges.judge(&client.filter)?);
-            clients.insert(*id, Client { filter, verdicts, holder: None, asked: now });
+            clients.insert(
+                *id,
+                Client {
+                    filter,
+                    verdicts,
+                    holder: None,
+                    asked: now,
+                },
+            );
         }
         let generation = record.generation.next().ok_or(ConfigFault::Generations)?;
         let mut durable = Durable::new(config.meta, record);
@@ -231,7 +250,12 @@ impl Instance {
             rng: Rng::new(seed),
             outputs: VecDeque::new(),
             source: Source::new(),
-            status: Status { stage, reason, since: now, until: None },
+            status: Status {
+                stage,
+                reason,
+                since: now,
+                until: None,
+            },
             splitter,
             window: DecodeWindow::default(),
             undecodable: false,
@@ -290,9 +314,13 @@ impl Instance {
     pub fn poll_timeout(&self, now: Instant) -> Option<(Instant, &'static str)> {
         let timers = [
             self.source_deadline(),
-            self.next_get_deadline().map(|at| (at, "a get has waited long enough")),
-            self.next_idle_check(now).map(|at| (at, "a reader may be idle")),
-            self.durable.poll_timeout().map(|at| (at, "the record is to be stored")),
+            self.next_get_deadline()
+                .map(|at| (at, "a get has waited long enough")),
+            self.next_idle_check(now)
+                .map(|at| (at, "a reader may be idle")),
+            self.durable
+                .poll_timeout()
+                .map(|at| (at, "the record is to be stored")),
         ];
         timers.into_iter().flatten().min_by_key(|(at, _)| *at)
     }
@@ -332,7 +360,10 @@ impl Instance {
 
     fn handle_saved(&mut self, now: Instant, result: Result<(), String>) {
         if let Err(why) = &result {
-            self.report(Weight::Alarm, alloc::format!("the record of cursors could not be stored: {why}"));
+            self.report(
+                Weight::Alarm,
+                alloc::format!("the record of cursors could not be stored: {why}"),
+            );
         }
         self.durable.handle_written(now, result);
         self.renew_generation();
@@ -365,10 +396,16 @@ impl Instance {
     }
 
     fn report(&mut self, weight: Weight, text: String) {
-        self.outputs.push_back(Output::Report(Report { weight, text }));
+        self.outputs
+            .push_back(Output::Report(Report { weight, text }));
     }
 
     fn enter(&mut self, now: Instant, stage: Stage, reason: String, until: Option<Instant>) {
-        self.status = Status { stage, reason, since: now, until };
+        self.status = Status {
+            stage,
+            reason,
+            since: now,
+            until,
+        };
     }
 }

@@ -64,7 +64,8 @@ impl Instance {
     /// A connection is gone. Its batches stay open; temporary readers go with it.
     pub(super) fn forget_session(&mut self, session: SessionId) {
         self.waiting_gets.retain(|id, _| id.session != session);
-        self.waiting_saves.retain(|waiting| waiting.request.session != session);
+        self.waiting_saves
+            .retain(|waiting| waiting.request.session != session);
         let held: Vec<_> = self
             .clients
             .iter()
@@ -82,20 +83,30 @@ impl Instance {
 
     /// The newest connection that names a client holds it; the one before is closed.
     fn hold(&mut self, session: SessionId, id: ClientId) -> Result<(), Refusal> {
-        let Some(client) = self.clients.get_mut(&id) else { return Ok(()) };
+        let Some(client) = self.clients.get_mut(&id) else {
+            return Ok(());
+        };
         let former = match client.holder {
             Some(holder) if holder > session => {
                 let destination = self.config.destination.clone();
-                return Err(Refusal::Superseded { destination, client: id });
+                return Err(Refusal::Superseded {
+                    destination,
+                    client: id,
+                });
             }
             Some(holder) if holder < session => Some(holder),
             _ => None,
         };
         client.holder = Some(session);
         if let Some(former) = former {
-            self.waiting_gets.retain(|request, _| request.session != former);
+            self.waiting_gets
+                .retain(|request, _| request.session != former);
             let destination = self.config.destination.clone();
-            let cause = CloseCause::Superseded { destination, client: id, by: session };
+            let cause = CloseCause::Superseded {
+                destination,
+                client: id,
+                by: session,
+            };
             self.outputs.push_back(Output::CloseSession(former, cause));
         }
         Ok(())
@@ -108,10 +119,13 @@ impl Instance {
         id: ClientId,
         filter: String,
     ) -> Result<Option<Reply>, Refusal> {
-        let verdicts = self.judges.judge(&filter).map_err(|why| Refusal::BadFilter {
-            filter: filter.clone(),
-            why: why.to_string(),
-        })?;
+        let verdicts = self
+            .judges
+            .judge(&filter)
+            .map_err(|why| Refusal::BadFilter {
+                filter: filter.clone(),
+                why: why.to_string(),
+            })?;
         let known = self.clients.contains_key(&id);
         if known {
             self.refilter(id, &filter, verdicts);
@@ -125,7 +139,10 @@ impl Instance {
         }
         let cursor = self.first_cursor();
         let version = self.durable.change_now(|record| {
-            let client = record.clients.entry(id).or_insert_with(ClientRecord::default);
+            let client = record
+                .clients
+                .entry(id)
+                .or_insert_with(ClientRecord::default);
             if !filter.is_empty() {
                 client.filter = filter;
             }
@@ -138,15 +155,29 @@ impl Instance {
     }
 
     fn add_client(&mut self, now: Instant, id: ClientId, filter: &str, verdicts: Verdicts) {
-        let from = if id.is_temporary() { ReadFrom::Newest } else { ReadFrom::Oldest };
+        let from = if id.is_temporary() {
+            ReadFrom::Newest
+        } else {
+            ReadFrom::Oldest
+        };
         self.store.attach(id, from);
-        self.clients.insert(id, Client { filter: filter.into(), verdicts, holder: None, asked: now });
+        self.clients.insert(
+            id,
+            Client {
+                filter: filter.into(),
+                verdicts,
+                holder: None,
+                asked: now,
+            },
+        );
         self.refresh_filters();
     }
 
     /// A filter that is not empty takes the place of the one before.
     fn refilter(&mut self, id: ClientId, filter: &str, verdicts: Verdicts) {
-        let Some(client) = self.clients.get_mut(&id) else { return };
+        let Some(client) = self.clients.get_mut(&id) else {
+            return;
+        };
         if !filter.is_empty() && client.filter != filter {
             client.filter = filter.into();
             client.verdicts = verdicts;
@@ -187,10 +218,9 @@ impl Instance {
     ) -> Result<Option<Reply>, Refusal> {
         self.require(id)?;
         let linger = self.config.get_linger;
-        let worth_waiting = !linger.is_zero() && wait != Wait::No && !self.store.is_enough(id, size);
-        if !worth_waiting
-            && let Some(batch) = self.take(now, id, size)
-        {
+        let worth_waiting =
+            !linger.is_zero() && wait != Wait::No && !self.store.is_enough(id, size);
+        if !worth_waiting && let Some(batch) = self.take(now, id, size) {
             return Ok(Some(Reply::Batch(batch)));
         }
         let deadline = match wait {
@@ -198,13 +228,26 @@ impl Instance {
             Wait::AtMost(limit) => Some(now + limit),
             Wait::Unbounded => None,
         };
-        self.waiting_gets.insert(request, WaitingGet { client: id, size, deadline });
+        self.waiting_gets.insert(
+            request,
+            WaitingGet {
+                client: id,
+                size,
+                deadline,
+            },
+        );
         Ok(None)
     }
 
     /// The next batch of a client, opened in its ledger.
     fn take(&mut self, now: Instant, id: ClientId, size: u64) -> Option<Batch> {
-        let Self { clients, store, splitter, ledger, .. } = self;
+        let Self {
+            clients,
+            store,
+            splitter,
+            ledger,
+            ..
+        } = self;
         let verdicts = &mut clients.get_mut(&id)?.verdicts;
         let ledger = ledger.as_mut()?; // no batch before its generation is stored
         if ledger.check_open(id).is_err() {
@@ -252,13 +295,20 @@ impl Instance {
 
     /// When a waiting get must be answered.
     pub(super) fn next_get_deadline(&self) -> Option<Instant> {
-        self.waiting_gets.values().filter_map(|waiting| waiting.deadline).min()
+        self.waiting_gets
+            .values()
+            .filter_map(|waiting| waiting.deadline)
+            .min()
     }
 
     fn ack(&mut self, id: ClientId, batch: BatchId) -> Result<Option<Reply>, Refusal> {
         self.require(id)?;
         let Some(ledger) = &mut self.ledger else {
-            return Err(Refusal::UnknownBatch { verb: "ack", client: id, batch });
+            return Err(Refusal::UnknownBatch {
+                verb: "ack",
+                client: id,
+                batch,
+            });
         };
         let open = ledger.check_ack(id, batch)?;
         let (end, ack_at, last) = (open.end, open.ack_at.clone(), open.last.clone());
@@ -269,11 +319,7 @@ impl Instance {
         Ok(Some(Reply::Done))
     }
 
-    fn rollback(
-        &mut self,
-        id: ClientId,
-        batch: Option<BatchId>,
-    ) -> Result<Option<Reply>, Refusal> {
+    fn rollback(&mut self, id: ClientId, batch: Option<BatchId>) -> Result<Option<Reply>, Refusal> {
         let (true, Some(ledger)) = (self.clients.contains_key(&id), &mut self.ledger) else {
             return Ok(Some(Reply::Done));
         };
@@ -288,7 +334,10 @@ impl Instance {
             return Ok(());
         }
         let destination = self.config.destination.clone();
-        Err(Refusal::NotSubscribed { destination, client: id })
+        Err(Refusal::NotSubscribed {
+            destination,
+            client: id,
+        })
     }
 
     /// Lets readers that ask nothing stop holding their slots while others are active.
@@ -299,7 +348,12 @@ impl Instance {
             .iter()
             .filter(|(_, client)| now.since(client.asked) >= idle)
             .map(|(id, _)| *id)
-            .filter(|id| !self.waiting_gets.values().any(|waiting| waiting.client == *id))
+            .filter(|id| {
+                !self
+                    .waiting_gets
+                    .values()
+                    .any(|waiting| waiting.client == *id)
+            })
             .collect();
         if quiet.len() < self.clients.len() {
             for id in quiet {
@@ -314,7 +368,11 @@ impl Instance {
             return None;
         }
         let idle = self.config.store.reader_idle;
-        self.clients.values().map(|client| client.asked + idle).filter(|at| *at > now).min()
+        self.clients
+            .values()
+            .map(|client| client.asked + idle)
+            .filter(|at| *at > now)
+            .min()
     }
 
     /// Answers subscriptions whose record is stored.

@@ -38,7 +38,7 @@ use crate::status::Stage;
 use crate::time::Instant;
 
 /// Bytes that are read from the source at a time.
-pub const READ_BYTES: usize = 256 << 10;
+pub(super) const READ_BYTES: usize = 256 << 10;
 
 /// One connection to the source.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ pub(super) enum Role {
 pub(super) enum Question {
     Nothing,
     Discovery(Discovery),
-    GtidProof(String),
+    GtidProof,
     BinaryLogs,
     Table(TableAsk),
 }
@@ -69,7 +69,10 @@ pub(super) enum Question {
 pub(super) enum DumpState {
     Closed,
     /// Statements that precede the dump.
-    Preparing { statements: VecDeque<SessionStatement>, request: DumpRequest },
+    Preparing {
+        statements: VecDeque<SessionStatement>,
+        request: DumpRequest,
+    },
     Locating,
     Streaming,
 }
@@ -147,12 +150,20 @@ impl Instance {
     }
 
     pub(super) fn is_dump(&self, link: LinkId) -> bool {
-        self.source.dump.as_ref().is_some_and(|dump| dump.id == link)
+        self.source
+            .dump
+            .as_ref()
+            .is_some_and(|dump| dump.id == link)
     }
 
     /// Asks the source who it is; everything else follows from the answer.
     pub(super) fn discover(&mut self, now: Instant) {
-        self.enter(now, Stage::Discovering, format!("connecting to {}", self.address()), None);
+        self.enter(
+            now,
+            Stage::Discovering,
+            format!("connecting to {}", self.address()),
+            None,
+        );
         self.hang_up(Role::Metadata);
         self.dial(now, Role::Metadata);
     }
@@ -171,7 +182,10 @@ impl Instance {
             silence: config.silence,
         };
         let seed = self.rng.split(&format!("link {}", id.0));
-        let link = Some(Link { id, replica: Replica::new(link, seed, now) });
+        let link = Some(Link {
+            id,
+            replica: Replica::new(link, seed, now),
+        });
         match role {
             Role::Metadata => self.source.metadata = link,
             Role::Dump => self.source.dump = link,
@@ -253,7 +267,10 @@ impl Instance {
             link.replica.handle_bytes(now, buf);
             self.pump(now, role);
         }
-        let streams = matches!(self.source.dump_state, DumpState::Streaming | DumpState::Locating);
+        let streams = matches!(
+            self.source.dump_state,
+            DumpState::Streaming | DumpState::Locating
+        );
         if role == Role::Dump && streams && !buf.is_empty() {
             self.take_bytes(now, id, buf);
         }
@@ -261,7 +278,9 @@ impl Instance {
 
     fn take_events(&mut self, now: Instant, buf: &mut BytesMut) {
         loop {
-            let Some(link) = self.source.dump.as_mut() else { return };
+            let Some(link) = self.source.dump.as_mut() else {
+                return;
+            };
             match link.replica.next_event(now, buf) {
                 None => break,
                 Some(Err(fault)) => return self.broken(now, Role::Dump, fault),
@@ -323,12 +342,16 @@ impl Instance {
     }
 
     fn ask_discovery(&mut self, now: Instant) {
-        let Question::Discovery(discovery) = &self.source.question else { return };
+        let Question::Discovery(discovery) = &self.source.question else {
+            return;
+        };
         match discovery.next_query() {
             Some(sql) => self.query(now, Role::Metadata, &sql),
             None => {
                 let question = core::mem::replace(&mut self.source.question, Question::Nothing);
-                let Question::Discovery(discovery) = question else { return };
+                let Question::Discovery(discovery) = question else {
+                    return;
+                };
                 match discovery.finish() {
                     Ok(facts) => self.discovered(now, facts),
                     Err(fault) => {
@@ -351,7 +374,7 @@ impl Instance {
                 self.source.question = Question::Discovery(discovery);
                 self.ask_discovery(now);
             }
-            Question::GtidProof(_) => {
+            Question::GtidProof => {
                 let proof = answer.ok().as_ref().and_then(GtidProof::parse);
                 match proof {
                     Some(proof) => self.decide_start(now, Some(&proof)),
@@ -383,7 +406,9 @@ impl Instance {
         if !facts.log_bin {
             return Some("the source keeps no binlog: start it with --log-bin".into());
         }
-        if facts.binlog_format == "STATEMENT" || !(formats.is_empty() || formats.contains(&facts.binlog_format)) {
+        if facts.binlog_format == "STATEMENT"
+            || !(formats.is_empty() || formats.contains(&facts.binlog_format))
+        {
             return Some(format!(
                 "the source logs statements, not rows (binlog_format={}): SET GLOBAL binlog_format=ROW; \
                  sessions that are open keep theirs",
@@ -416,7 +441,9 @@ impl Instance {
     }
 
     pub(super) fn decide_start(&mut self, now: Instant, proof: Option<&GtidProof>) {
-        let Some(facts) = self.source.facts.clone() else { return };
+        let Some(facts) = self.source.facts.clone() else {
+            return;
+        };
         let stored = self.stored_place();
         let address = self.address();
         let question = StartQuestion {
@@ -430,7 +457,10 @@ impl Instance {
         let decision = question.decide();
         self.note_identity(&facts, &decision);
         match decision {
-            StartDecision::DumpAt { position, gtid_before } => {
+            StartDecision::DumpAt {
+                position,
+                gtid_before,
+            } => {
                 let gtids = self.tracker(gtid_before.as_deref(), facts.flavor());
                 self.plan(now, PlanFrom::Position(position), gtids, stored.is_some());
             }
@@ -439,11 +469,13 @@ impl Instance {
                     let gtids = GtidTracker::after(set.clone());
                     self.plan(now, PlanFrom::Gtid(set), gtids, stored.is_some());
                 }
-                Err(why) => self.stop_source(now, format!("the GTID set {text:?} cannot be read: {why}")),
+                Err(why) => {
+                    self.stop_source(now, format!("the GTID set {text:?} cannot be read: {why}"))
+                }
             },
             StartDecision::ProveGtid(set) => {
                 let sql = mysql_gtid_proof(&set);
-                self.source.question = Question::GtidProof(set);
+                self.source.question = Question::GtidProof;
                 self.query(now, Role::Metadata, &sql);
             }
             StartDecision::Earliest => {
@@ -509,7 +541,12 @@ impl Instance {
         let start = self.start_cursor(place, gtid.as_deref());
         let version = self.durable.change_now(|record| record.start = Some(start));
         self.source.recording = Some(version);
-        self.enter(now, Stage::Recording, "storing where reading begins".into(), None);
+        self.enter(
+            now,
+            Stage::Recording,
+            "storing where reading begins".into(),
+            None,
+        );
         self.recorded(now);
     }
 
@@ -525,13 +562,20 @@ impl Instance {
 
     pub(super) fn open_dump(&mut self, now: Instant) {
         self.source.refused = None;
-        self.enter(now, Stage::Dialing, format!("opening the dump of {}", self.address()), None);
+        self.enter(
+            now,
+            Stage::Dialing,
+            format!("opening the dump of {}", self.address()),
+            None,
+        );
         self.hang_up(Role::Dump);
         self.dial(now, Role::Dump);
     }
 
     fn dump_ready(&mut self, now: Instant) {
-        let Some(facts) = &self.source.facts else { return };
+        let Some(facts) = &self.source.facts else {
+            return;
+        };
         let config = &self.config.source;
         let server_id = config.replica_server_id;
         let mut session: VecDeque<_> =
@@ -541,9 +585,9 @@ impl Instance {
             (None, Some(plan)) => match &plan.from {
                 PlanFrom::Oldest => DumpFrom::Oldest,
                 PlanFrom::Position(position) => DumpFrom::Position(position.clone()),
-                PlanFrom::Gtid(GtidSet::Mysql(set)) => {
-                    DumpFrom::MysqlGtid { encoded: set.encode().into() }
-                }
+                PlanFrom::Gtid(GtidSet::Mysql(set)) => DumpFrom::MysqlGtid {
+                    encoded: set.encode().into(),
+                },
                 PlanFrom::Gtid(GtidSet::Mariadb(set)) => {
                     session.push_back(mariadb_gtid_start(&set.to_string()));
                     DumpFrom::MariadbGtid
@@ -552,12 +596,21 @@ impl Instance {
             (None, None) => return,
         };
         let request = DumpRequest { server_id, from };
-        self.source.dump_state = DumpState::Preparing { statements: session, request };
+        self.source.dump_state = DumpState::Preparing {
+            statements: session,
+            request,
+        };
         self.prepare(now);
     }
 
     fn prepare(&mut self, now: Instant) {
-        let DumpState::Preparing { statements, request } = &self.source.dump_state else { return };
+        let DumpState::Preparing {
+            statements,
+            request,
+        } = &self.source.dump_state
+        else {
+            return;
+        };
         if let Some(statement) = statements.front() {
             let sql = statement.sql.clone();
             return self.query(now, Role::Dump, &sql);
@@ -574,8 +627,12 @@ impl Instance {
     }
 
     fn prepared(&mut self, now: Instant, answer: Result<ResultSet, ServerError>) {
-        let DumpState::Preparing { statements, .. } = &mut self.source.dump_state else { return };
-        let Some(statement) = statements.pop_front() else { return };
+        let DumpState::Preparing { statements, .. } = &mut self.source.dump_state else {
+            return;
+        };
+        let Some(statement) = statements.pop_front() else {
+            return;
+        };
         match (answer, statement.necessity) {
             (Err(error), Necessity::Required) => {
                 self.retry(now, format!("{}: {error}", statement.sql));
@@ -585,7 +642,9 @@ impl Instance {
     }
 
     fn begin_streaming(&mut self, now: Instant) {
-        let (Some(plan), Some(facts)) = (self.source.plan.take(), &self.source.facts) else { return };
+        let (Some(plan), Some(facts)) = (self.source.plan.take(), &self.source.facts) else {
+            return;
+        };
         let fold_names = facts.lower_case_table_names != 0;
         self.source.dump_state = DumpState::Streaming;
         self.source.has_streamed = true;
@@ -613,7 +672,10 @@ impl Instance {
             return; // it is dialed again when a table has to be asked for
         }
         if let LinkFault::DumpRefused(error) = &fault {
-            let verdict = self.source.retries.after_dump(DumpFault::classify(error), now, &mut self.rng);
+            let verdict =
+                self.source
+                    .retries
+                    .after_dump(DumpFault::classify(error), now, &mut self.rng);
             return match verdict {
                 Verdict::Stop(reason) if reason.allows_reset() && self.config.auto_reset => {
                     self.source.refused = Some(reason);
@@ -644,7 +706,10 @@ impl Instance {
 
     fn pause(&mut self, now: Instant, pause: crate::time::Duration, why: String) {
         self.close_links();
-        self.report(Weight::Warning, format!("{why}; trying again in {:.1} s", pause.as_secs_f64()));
+        self.report(
+            Weight::Warning,
+            format!("{why}; trying again in {:.1} s", pause.as_secs_f64()),
+        );
         self.enter(now, Stage::BackingOff, why, Some(now + pause));
     }
 
@@ -662,7 +727,10 @@ impl Instance {
     /// Stops reading for a reason that only an operator can lift. What is held is still served.
     pub(super) fn stop_source(&mut self, now: Instant, why: String) {
         self.close_links();
-        self.report(Weight::Alarm, format!("destination {} stopped: {why}", self.config.destination));
+        self.report(
+            Weight::Alarm,
+            format!("destination {} stopped: {why}", self.config.destination),
+        );
         self.enter(now, Stage::Stopped, why, None);
     }
 
@@ -673,7 +741,9 @@ impl Instance {
     }
 
     pub(super) fn source_timeout(&mut self, now: Instant) {
-        if self.status.stage == Stage::BackingOff && self.status.until.is_some_and(|until| until <= now) {
+        if self.status.stage == Stage::BackingOff
+            && self.status.until.is_some_and(|until| until <= now)
+        {
             return self.discover(now);
         }
         for role in [Role::Metadata, Role::Dump] {
@@ -685,9 +755,15 @@ impl Instance {
     }
 
     pub(super) fn source_deadline(&self) -> Option<(Instant, &'static str)> {
-        let pause = self.status.until.map(|until| (until, "the source is to be tried again"));
+        let pause = self
+            .status
+            .until
+            .map(|until| (until, "the source is to be tried again"));
         let links = [&self.source.metadata, &self.source.dump];
-        let deadlines = links.into_iter().flatten().filter_map(|link| link.replica.poll_timeout());
+        let deadlines = links
+            .into_iter()
+            .flatten()
+            .filter_map(|link| link.replica.poll_timeout());
         deadlines.chain(pause).min_by_key(|(at, _)| *at)
     }
 
@@ -700,13 +776,20 @@ impl Instance {
         }
         self.store.restart();
         self.splitter.forget_place();
-        self.report(Weight::Notice, "a client is behind the ring: the source is read again".into());
+        self.report(
+            Weight::Notice,
+            "a client is behind the ring: the source is read again".into(),
+        );
         self.retry_now(now);
     }
 
     /// Data flows: the next failure is the first again. While nothing is read on purpose, silence means nothing.
     pub(super) fn note_flow(&mut self, now: Instant) {
-        let held_back = self.source.dump.as_ref().is_some_and(|dump| self.read_budget(dump.id) == 0);
+        let held_back = self
+            .source
+            .dump
+            .as_ref()
+            .is_some_and(|dump| self.read_budget(dump.id) == 0);
         if let Some(dump) = self.source.dump.as_mut() {
             if held_back {
                 dump.replica.pause();

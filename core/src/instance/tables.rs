@@ -36,7 +36,8 @@ impl Instance {
     /// Asks for the columns of the table that holds the serial stage up, if one does.
     pub(super) fn ask_for_tables(&mut self, now: Instant) {
         let idle = matches!(self.source.question, Question::Nothing);
-        if self.status.stage != Stage::Streaming || !idle || self.splitter.wanted_table().is_none() {
+        if self.status.stage != Stage::Streaming || !idle || self.splitter.wanted_table().is_none()
+        {
             return;
         }
         match &self.source.metadata {
@@ -48,8 +49,13 @@ impl Instance {
 
     /// The metadata link is open: it is asked for the table that is wanted.
     pub(super) fn ask_table(&mut self, now: Instant) {
-        let Some(name) = self.splitter.wanted_table().cloned() else { return };
-        self.source.question = Question::Table(TableAsk { name, step: Step::Session });
+        let Some(name) = self.splitter.wanted_table().cloned() else {
+            return;
+        };
+        self.source.question = Question::Table(TableAsk {
+            name,
+            step: Step::Session,
+        });
         self.query(now, Role::Metadata, live::SESSION_SETUP);
     }
 
@@ -64,7 +70,10 @@ impl Instance {
             // an older server does not know the variable, and hides nothing either
             (Step::Session, _) => {
                 let sql = live::query(&name);
-                self.source.question = Question::Table(TableAsk { name, step: Step::Columns });
+                self.source.question = Question::Table(TableAsk {
+                    name,
+                    step: Step::Columns,
+                });
                 self.query(now, Role::Metadata, &sql);
             }
             (Step::Columns, Ok(set)) => self.columns_answered(now, name, &set),
@@ -88,14 +97,22 @@ impl Instance {
             Ok(schema) => schema,
             Err(fault) => return self.table_failed(now, &fault.to_string()),
         };
-        let Some(facts) = &self.source.facts else { return };
+        let Some(facts) = &self.source.facts else {
+            return;
+        };
         let sql = end_of_log(&facts.version);
-        self.source.question = Question::Table(TableAsk { name, step: Step::Position(schema) });
+        self.source.question = Question::Table(TableAsk {
+            name,
+            step: Step::Position(schema),
+        });
         self.query(now, Role::Metadata, sql);
     }
 
     fn table_known(&mut self, now: Instant, name: TableName, snapshot: Snapshot) {
-        self.report(Weight::Detail, format!("columns of {name} asked of the source at {}", snapshot.at));
+        self.report(
+            Weight::Detail,
+            format!("columns of {name} asked of the source at {}", snapshot.at),
+        );
         if let Err(fault) = self.splitter.handle_snapshot(name, snapshot) {
             return self.halt_split(now, &fault);
         }

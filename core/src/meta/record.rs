@@ -136,7 +136,11 @@ impl MetaRecord {
             last.to = Some(to);
             return false;
         }
-        ranges.push(QuarantinedRange { identity, from, to: Some(to) });
+        ranges.push(QuarantinedRange {
+            identity,
+            from,
+            to: Some(to),
+        });
         true
     }
 

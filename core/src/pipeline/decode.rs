@@ -98,7 +98,11 @@ impl fmt::Display for AtColumn<'_> {
 #[must_use]
 pub fn decode(job: &DecodeJob) -> Decoded {
     let mut encoder = Encoder::new(job);
-    let fault = job.items.iter().try_for_each(|item| encoder.item(item)).err();
+    let fault = job
+        .items
+        .iter()
+        .try_for_each(|item| encoder.item(item))
+        .err();
     let segment = Segment {
         bytes: encoder.w.into_bytes(),
         slots: encoder.slots,
@@ -143,7 +147,10 @@ impl<'j> Encoder<'j> {
                 self.transaction(item, EntryType::TransactionBegin)
             }
             ItemBody::XaStart { thread_id, xid } => {
-                let xa = XaProps { keywords: "XA START", xid };
+                let xa = XaProps {
+                    keywords: "XA START",
+                    xid,
+                };
                 put_transaction_begin(&mut self.store, *thread_id, Some(xa));
                 self.transaction(item, EntryType::TransactionBegin)
             }
@@ -152,12 +159,20 @@ impl<'j> Encoder<'j> {
                 self.transaction(item, EntryType::TransactionEnd)
             }
             ItemBody::XaEnd { xid } => {
-                let xa = XaProps { keywords: "XA END", xid };
+                let xa = XaProps {
+                    keywords: "XA END",
+                    xid,
+                };
                 put_transaction_end(&mut self.store, 0, Some(xa));
                 self.transaction(item, EntryType::TransactionEnd)
             }
             ItemBody::Statement(statement) => self.statement(item, statement),
-            ItemBody::Rows { op, table_id, plan, data } => {
+            ItemBody::Rows {
+                op,
+                table_id,
+                plan,
+                data,
+            } => {
                 put_rows_head(&mut self.store, *table_id, op.kind());
                 self.rows(item, *op, plan, data)
             }
@@ -167,11 +182,27 @@ impl<'j> Encoder<'j> {
     fn transaction(&mut self, item: &Item, entry_type: EntryType) -> Result<(), DecodeFault> {
         self.put_header(item, Some(""), Some(""), None, 0);
         let at = self.w.len();
-        self.close(item, Entry { at, gap: 0, entry_type, kind: None, rows: 0 })
+        self.close(
+            item,
+            Entry {
+                at,
+                gap: 0,
+                entry_type,
+                kind: None,
+                rows: 0,
+            },
+        )
     }
 
     fn statement(&mut self, item: &Item, statement: &Statement) -> Result<(), DecodeFault> {
-        let Statement { kind, is_ddl, sql, schema, table, ddl_schema } = statement;
+        let Statement {
+            kind,
+            is_ddl,
+            sql,
+            schema,
+            table,
+            ddl_schema,
+        } = statement;
         let change = StatementChange {
             kind: *kind,
             is_ddl: *is_ddl,
@@ -182,7 +213,16 @@ impl<'j> Encoder<'j> {
         put_statement(&mut self.store, &change);
         self.put_header(item, schema.as_deref(), table.as_deref(), Some(*kind), 0);
         let (at, kind) = (self.w.len(), Some(*kind));
-        self.close(item, Entry { at, gap: 0, entry_type: EntryType::RowData, kind, rows: 0 })
+        self.close(
+            item,
+            Entry {
+                at,
+                gap: 0,
+                entry_type: EntryType::RowData,
+                kind,
+                rows: 0,
+            },
+        )
     }
 
     fn rows(
@@ -202,7 +242,8 @@ impl<'j> Encoder<'j> {
         let store_len = self.store.len() + guess.bytes;
         let prelude = Prelude::new(EntryType::RowData, self.header.len(), store_len);
         let gap = prelude.len() + self.store.len();
-        self.w.reserve(gap.saturating_add(guess.bytes).min(SEGMENT_BYTES_MAX));
+        self.w
+            .reserve(gap.saturating_add(guess.bytes).min(SEGMENT_BYTES_MAX));
         self.w.advance(gap);
         let rows = match event.encode(guess, &mut self.rows, &mut self.w) {
             Ok(rows) => rows,
@@ -214,7 +255,16 @@ impl<'j> Encoder<'j> {
         if rows != guess.rows {
             self.put_header(item, schema, table, kind, rows);
         }
-        self.close(item, Entry { at, gap, entry_type: EntryType::RowData, kind, rows })
+        self.close(
+            item,
+            Entry {
+                at,
+                gap,
+                entry_type: EntryType::RowData,
+                kind,
+                rows,
+            },
+        )
     }
 
     fn put_header(
@@ -243,7 +293,13 @@ impl<'j> Encoder<'j> {
 
     /// Fills the gap in front of the rows, if any, and adds the slot.
     fn close(&mut self, item: &Item, entry: Entry) -> Result<(), DecodeFault> {
-        let Entry { at, gap, entry_type, kind, rows } = entry;
+        let Entry {
+            at,
+            gap,
+            entry_type,
+            kind,
+            rows,
+        } = entry;
         let store_len = self.store.len() + self.w.len() - at - gap;
         let prelude = Prelude::new(entry_type, self.header.len(), store_len);
         self.front.truncate(0);
@@ -253,7 +309,11 @@ impl<'j> Encoder<'j> {
         if self.w.len() > SEGMENT_BYTES_MAX {
             self.w.truncate(at);
             let (file, offset) = (self.job.file.clone(), item.place.start);
-            return Err(DecodeFault::TooLarge { file, offset, event: event_name(item) });
+            return Err(DecodeFault::TooLarge {
+                file,
+                offset,
+                event: event_name(item),
+            });
         }
         self.slots.push(Slot {
             end: self.w.len() as u32,
@@ -275,10 +335,22 @@ impl<'j> Encoder<'j> {
     fn row_fault(&self, item: &Item, op: RowOp, plan: &TablePlan, error: RowError) -> DecodeFault {
         let (file, offset, event) = (self.job.file.clone(), item.place.start, rows_name(op));
         let RowError::Row { row, column, error } = error else {
-            return DecodeFault::TooLarge { file, offset, event };
+            return DecodeFault::TooLarge {
+                file,
+                offset,
+                event,
+            };
         };
         let column = column.map(|index| (index, String::from(&*plan.columns[index].name)));
-        DecodeFault::Row { file, offset, event, table: plan.name().clone(), row, column, error }
+        DecodeFault::Row {
+            file,
+            offset,
+            event,
+            table: plan.name().clone(),
+            row,
+            column,
+            error,
+        }
     }
 }
 
@@ -309,7 +381,10 @@ fn xa_props(kind: RowKind, sql: &str) -> Option<XaProps<'_>> {
         RowKind::XaRollback => "XA ROLLBACK",
         _ => return None,
     };
-    Some(XaProps { keywords, xid: sql.get(keywords.len()..).unwrap_or_default() })
+    Some(XaProps {
+        keywords,
+        xid: sql.get(keywords.len()..).unwrap_or_default(),
+    })
 }
 
 const fn rows_name(op: RowOp) -> &'static str {

@@ -99,7 +99,9 @@ pub enum SplitFault {
         at: BinlogPosition,
     },
     /// A look-ahead for a schema's proof is longer than its bound.
-    #[error("{at}: the columns of {table} are proved by reading ahead, and more than the bound lies ahead")]
+    #[error(
+        "{at}: the columns of {table} are proved by reading ahead, and more than the bound lies ahead"
+    )]
     TooFarAhead {
         /// The table.
         table: TableName,

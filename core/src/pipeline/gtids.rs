@@ -47,7 +47,11 @@ impl GtidTracker {
             GtidSet::Mariadb(set) => Followed::Mariadb(set),
         };
         Self {
-            passed: Some(Passed { set, before: text.clone(), with: text }),
+            passed: Some(Passed {
+                set,
+                before: text.clone(),
+                with: text,
+            }),
         }
     }
 
@@ -65,7 +69,9 @@ impl GtidTracker {
         last_committed: Option<i64>,
     ) -> Option<Arc<GtidStamp>> {
         let passed = self.passed.as_mut()?;
-        let Followed::Mysql(set) = &mut passed.set else { return None };
+        let Followed::Mysql(set) = &mut passed.set else {
+            return None;
+        };
         set.add(gtid);
         passed.with = set.text().into();
         Some(Arc::new(GtidStamp {
@@ -79,11 +85,18 @@ impl GtidTracker {
     /// A MariaDB group begins; what its entries show.
     pub fn begin_mariadb(&mut self, gtid: MariadbGtid) -> Option<Arc<GtidStamp>> {
         let passed = self.passed.as_mut()?;
-        let Followed::Mariadb(set) = &mut passed.set else { return None };
+        let Followed::Mariadb(set) = &mut passed.set else {
+            return None;
+        };
         set.add(gtid);
         let set = set.to_string();
         passed.with = set.as_str().into();
-        Some(Arc::new(GtidStamp { set, current: None, sequence_number: None, last_committed: None }))
+        Some(Arc::new(GtidStamp {
+            set,
+            current: None,
+            sequence_number: None,
+            last_committed: None,
+        }))
     }
 
     /// The transaction in progress is over.
@@ -96,8 +109,15 @@ impl GtidTracker {
     /// Where reading begins again for a group that starts at `boundary`.
     #[must_use]
     pub fn resume(&self, boundary: BinlogPosition) -> Resume {
-        let texts = self.passed.as_ref().map(|p| (p.before.clone(), p.with.clone()));
+        let texts = self
+            .passed
+            .as_ref()
+            .map(|p| (p.before.clone(), p.with.clone()));
         let (gtid_before, gtid_with) = texts.unzip();
-        Resume { boundary, gtid_before, gtid_with }
+        Resume {
+            boundary,
+            gtid_before,
+            gtid_with,
+        }
     }
 }

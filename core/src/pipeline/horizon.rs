@@ -39,7 +39,10 @@ impl Horizon {
     /// Nothing has been seen beyond `at`.
     #[must_use]
     pub const fn new(at: BinlogPosition) -> Self {
-        Self { seen_to: at, ddls: Vec::new() }
+        Self {
+            seen_to: at,
+            ddls: Vec::new(),
+        }
     }
 
     /// How far the log has been seen.
@@ -84,12 +87,20 @@ impl Horizon {
 
     /// Whether what the server said of `table` at `said_at` holds at `from`.
     #[must_use]
-    pub fn proof(&self, table: &TableName, from: &BinlogPosition, said_at: &BinlogPosition) -> Proof {
+    pub fn proof(
+        &self,
+        table: &TableName,
+        from: &BinlogPosition,
+        said_at: &BinlogPosition,
+    ) -> Proof {
         if said_at <= from {
             return Proof::Holds;
         }
         let between = |end: &BinlogPosition| end > from && end <= said_at;
-        let broken = self.ddls.iter().find(|(end, t)| between(end) && t.contains(table));
+        let broken = self
+            .ddls
+            .iter()
+            .find(|(end, t)| between(end) && t.contains(table));
         match broken {
             Some((end, _)) => Proof::Broken(end.clone()),
             None if self.seen_to >= *said_at => Proof::Holds,
@@ -122,9 +133,20 @@ mod tests {
         horizon.extend(at(300));
         assert_eq!(horizon.proof(&table, &at(100), &at(300)), Proof::Holds);
         horizon.note(at(250), touching("t"));
-        assert_eq!(horizon.proof(&table, &at(100), &at(300)), Proof::Broken(at(250)));
-        assert_eq!(horizon.proof(&table, &at(250), &at(300)), Proof::Holds, "the DDL lies behind");
-        assert_eq!(horizon.proof(&table, &at(100), &at(240)), Proof::Holds, "the DDL lies beyond");
+        assert_eq!(
+            horizon.proof(&table, &at(100), &at(300)),
+            Proof::Broken(at(250))
+        );
+        assert_eq!(
+            horizon.proof(&table, &at(250), &at(300)),
+            Proof::Holds,
+            "the DDL lies behind"
+        );
+        assert_eq!(
+            horizon.proof(&table, &at(100), &at(240)),
+            Proof::Holds,
+            "the DDL lies beyond"
+        );
     }
 
     #[test]
@@ -135,6 +157,9 @@ mod tests {
             horizon.note(at(n + 1), touching("other"));
         }
         horizon.extend(at(1 << 20));
-        assert!(matches!(horizon.proof(&table, &at(0), &at(1 << 20)), Proof::Broken(_)));
+        assert!(matches!(
+            horizon.proof(&table, &at(0), &at(1 << 20)),
+            Proof::Broken(_)
+        ));
     }
 }

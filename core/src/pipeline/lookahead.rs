@@ -143,7 +143,11 @@ impl Lookahead {
         said_at: &BinlogPosition,
     ) -> Proof {
         let ahead = self.scout.as_ref().map(|(_, horizon)| horizon);
-        let mut proof = if said_at <= from { Proof::Holds } else { Proof::NotYet };
+        let mut proof = if said_at <= from {
+            Proof::Holds
+        } else {
+            Proof::NotYet
+        };
         for horizon in ahead.into_iter().chain(self.surveyed.as_ref()) {
             match horizon.proof(table, from, said_at) {
                 Proof::Broken(end) => return Proof::Broken(end),
@@ -168,9 +172,9 @@ pub fn scout(
     let event = stream.accept(raw)?;
     let touches = match event.header.event_type {
         EventType::QUERY => match stream.parse(&event)? {
-            Payload::Query(query) => {
-                scan_query(&query, stream.format(), fold_names, |scanned| scanned.touches)
-            }
+            Payload::Query(query) => scan_query(&query, stream.format(), fold_names, |scanned| {
+                scanned.touches
+            }),
             _ => Touches::Nothing,
         },
         // what they hold cannot be read yet: it may be anything

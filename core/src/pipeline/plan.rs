@@ -58,7 +58,12 @@ pub struct EncodeSettings {
 
 impl Default for EncodeSettings {
     fn default() -> Self {
-        Self::new(Zone::utc(), MemberText::Number, Charset::Utf8, CharsetScope::Undeclared)
+        Self::new(
+            Zone::utc(),
+            MemberText::Number,
+            Charset::Utf8,
+            CharsetScope::Undeclared,
+        )
     }
 }
 
@@ -80,7 +85,12 @@ impl EncodeSettings {
         charset: Charset,
         scope: CharsetScope,
     ) -> Self {
-        Self { zone, members, charset, scope }
+        Self {
+            zone,
+            members,
+            charset,
+            scope,
+        }
     }
 
     /// The settings of an instance.
@@ -91,7 +101,11 @@ impl EncodeSettings {
         let Some(charset) = Charset::from_name(&config.connection_charset) else {
             return Err(UnknownCharset(config.connection_charset.clone()));
         };
-        let members = if config.enum_text { MemberText::Label } else { MemberText::Number };
+        let members = if config.enum_text {
+            MemberText::Label
+        } else {
+            MemberText::Number
+        };
         let scope = if config.connection_charset_always {
             CharsetScope::Always
         } else {
@@ -137,7 +151,9 @@ pub enum PlanError {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ColumnProblem {
     /// Values of this type are recognised but not decoded.
-    #[error("binlog type {0} is not decoded; leave the table out with canal.instance.filter.black.regex")]
+    #[error(
+        "binlog type {0} is not decoded; leave the table out with canal.instance.filter.black.regex"
+    )]
     Unsupported(u8),
     /// MariaDB's compressed columns.
     #[error(
@@ -163,7 +179,9 @@ pub enum ColumnProblem {
     #[error("collation id {0} is unknown; canald.charset.mode=connection decodes it as canal does")]
     Collation(u16),
     /// Text of a charset that nobody told us of.
-    #[error("character set {0:?} is unknown; canald.charset.mode=connection decodes it as canal does")]
+    #[error(
+        "character set {0:?} is unknown; canald.charset.mode=connection decodes it as canal does"
+    )]
     Charset(String),
     /// ENUM or SET are to be shown as text and their members are unknown.
     #[error("canald.enum.text is set and the members are unknown; set binlog_row_metadata=FULL")]
@@ -242,7 +260,11 @@ impl TablePlan {
         let name = TableName::new(&map.schema, &map.table);
         if map.columns.len() != schema.columns.len() {
             let (map, schema) = (map.columns.len(), schema.columns.len());
-            return Err(PlanError::ColumnCount { table: name, map, schema });
+            return Err(PlanError::ColumnCount {
+                table: name,
+                map,
+                schema,
+            });
         }
         let mut pieces = Pieces::default();
         let mut columns = Vec::with_capacity(map.columns.len());
@@ -261,7 +283,13 @@ impl TablePlan {
             .filter(|column| column.kept)
             .map(|column| column.fixed_len() + COLUMN_LENGTHS)
             .sum();
-        Ok(Self { name, subject, columns, blocks: pieces.blocks, image_overhead })
+        Ok(Self {
+            name,
+            subject,
+            columns,
+            blocks: pieces.blocks,
+            image_overhead,
+        })
     }
 
     /// The table's name.
@@ -291,7 +319,10 @@ impl TablePlan {
     #[inline]
     pub(crate) fn put(&self, w: &mut Writer, piece: Piece) {
         let first = piece.first as usize;
-        w.put_blocks(&self.blocks[first..first + piece.blocks as usize], piece.len as usize);
+        w.put_blocks(
+            &self.blocks[first..first + piece.blocks as usize],
+            piece.len as usize,
+        );
     }
 }
 
@@ -316,18 +347,34 @@ impl Pieces {
             self.blocks.push(block);
         }
         let blocks = (self.blocks.len() - first) as u32;
-        Piece { first: first as u32, blocks, len: self.scratch.len() as u32 }
+        Piece {
+            first: first as u32,
+            blocks,
+            len: self.scratch.len() as u32,
+        }
     }
 
-    fn column(&mut self, index: u32, schema: &ColumnSchema, shown: Shown, kept: bool) -> ColumnPlan {
+    fn column(
+        &mut self,
+        index: u32,
+        schema: &ColumnSchema,
+        shown: Shown,
+        kept: bool,
+    ) -> ColumnPlan {
         let head = ColumnHead {
             index,
             sql_type: shown.sql_type,
             name: &schema.name,
             is_key: schema.is_key,
         };
-        let promoted = ColumnHead { sql_type: shown.sql_type_promoted, ..head };
-        let null = ColumnHead { sql_type: shown.sql_type_null, ..head };
+        let promoted = ColumnHead {
+            sql_type: shown.sql_type_promoted,
+            ..head
+        };
+        let null = ColumnHead {
+            sql_type: shown.sql_type_null,
+            ..head
+        };
         let head = self.piece(|w| head.put(w));
         let head_promoted = self.piece(|w| promoted.put(w));
         let head_null = self.piece(|w| null.put_null(w));

@@ -33,7 +33,9 @@ impl Splitter {
             return Ok(());
         }
         let (schema, table) = map.names().map_err(|error| {
-            event.fault(EventProblem::Field(error)).of_file(self.stream.file())
+            event
+                .fault(EventProblem::Field(error))
+                .of_file(self.stream.file())
         })?;
         let waiting = WaitingTable {
             name: TableName::new(schema, table),
@@ -59,14 +61,17 @@ impl Splitter {
                 None => match self.decide(&waiting, subject) {
                     Ok(None) => return Ok(Some(waiting)),
                     Ok(Some(plan)) => Treatment::Decoded(plan),
-                    Err(fault) if self.config.doubt == DoubtPolicy::Quarantine && fault.is_doubt() => {
+                    Err(fault)
+                        if self.config.doubt == DoubtPolicy::Quarantine && fault.is_doubt() =>
+                    {
                         self.tables.doubt(&waiting.name)
                     }
                     Err(fault) => return Err(fault),
                 },
             },
         };
-        self.tables.bind(waiting.table_id, waiting.definition, treatment);
+        self.tables
+            .bind(waiting.table_id, waiting.definition, treatment);
         Ok(None)
     }
 
@@ -77,15 +82,26 @@ impl Splitter {
         subject: SubjectId,
     ) -> Result<Option<Arc<TablePlan>>, SplitFault> {
         let at = || waiting.at.clone();
-        let raw = RawTableMap { table_id: waiting.table_id, definition: &waiting.definition };
+        let raw = RawTableMap {
+            table_id: waiting.table_id,
+            definition: &waiting.definition,
+        };
         let map = raw
             .read(self.stream.format().flavor)
-            .map_err(|why| SplitFault::TableMap { why: Box::new(why), at: at() })?;
-        let Some(schema) = self.schema(&map, waiting)? else { return Ok(None) };
+            .map_err(|why| SplitFault::TableMap {
+                why: Box::new(why),
+                at: at(),
+            })?;
+        let Some(schema) = self.schema(&map, waiting)? else {
+            return Ok(None);
+        };
         let kept = |column: &str| self.selection.column(&waiting.name, column);
         TablePlan::build(&map, &schema, subject, &self.config.encode, kept)
             .map(|plan| Some(Arc::new(plan)))
-            .map_err(|why| SplitFault::Plan { why: Box::new(why), at: at() })
+            .map_err(|why| SplitFault::Plan {
+                why: Box::new(why),
+                at: at(),
+            })
     }
 
     /// The columns of a table as they are at its map; none while the server has not said them, or the
@@ -96,8 +112,7 @@ impl Splitter {
         waiting: &WaitingTable,
     ) -> Result<Option<TableSchema>, SplitFault> {
         let at = || waiting.at.clone();
-        let doubtful =
-            |doubt: SchemaDoubt| SplitFault::Doubt { doubt: Box::new(doubt), at: at() };
+        let doubtful = |doubt: Box<SchemaDoubt>| SplitFault::Doubt { doubt, at: at() };
         let Some(snapshot) = self.tables.snapshot(&waiting.name) else {
             return match self.config.doubt {
                 DoubtPolicy::Anonymous if needs_live(map) => Ok(Some(anonymous(map, &CHARSETS))),
@@ -106,16 +121,28 @@ impl Splitter {
             };
         };
         if !needs_live(map) {
-            return resolve(map, snapshot.schema.as_ref(), &CHARSETS).map(Some).map_err(doubtful);
+            return resolve(map, snapshot.schema.as_ref(), &CHARSETS)
+                .map(Some)
+                .map_err(doubtful);
         }
-        match self.lookahead.proof(&waiting.name, &waiting.at, &snapshot.at) {
+        match self
+            .lookahead
+            .proof(&waiting.name, &waiting.at, &snapshot.at)
+        {
             Proof::NotYet => Ok(None),
-            Proof::Broken(ddl) => {
-                Err(SplitFault::Changed { table: waiting.name.clone(), at: at(), ddl })
-            }
+            Proof::Broken(ddl) => Err(SplitFault::Changed {
+                table: waiting.name.clone(),
+                at: at(),
+                ddl,
+            }),
             Proof::Holds => match &snapshot.schema {
-                None => Err(SplitFault::Hidden { table: waiting.name.clone(), at: at() }),
-                Some(schema) => resolve(map, Some(schema), &CHARSETS).map(Some).map_err(doubtful),
+                None => Err(SplitFault::Hidden {
+                    table: waiting.name.clone(),
+                    at: at(),
+                }),
+                Some(schema) => resolve(map, Some(schema), &CHARSETS)
+                    .map(Some)
+                    .map_err(doubtful),
             },
         }
     }
@@ -131,9 +158,10 @@ impl Splitter {
         }
         let treatment = self.tables.by_id(rows.table_id).cloned();
         match treatment {
-            None => {
-                Err(SplitFault::NoTableMap { table_id: rows.table_id, at: self.at(event) })
-            }
+            None => Err(SplitFault::NoTableMap {
+                table_id: rows.table_id,
+                at: self.at(event),
+            }),
             Some(Treatment::Excluded) => Ok(()),
             Some(Treatment::Quarantined(table)) => {
                 self.withhold(event, &table);
@@ -142,9 +170,9 @@ impl Splitter {
             Some(Treatment::Decoded(plan)) => {
                 let what = match rows.encoding {
                     RowsEncoding::Plain => None,
-                    RowsEncoding::PartialJson => {
-                        Some(Unsupported::PartialJson { table: plan.name().clone() })
-                    }
+                    RowsEncoding::PartialJson => Some(Unsupported::PartialJson {
+                        table: plan.name().clone(),
+                    }),
                     RowsEncoding::Compressed => {
                         let event = event.header.event_type.name();
                         Some(Unsupported::CompressedEvent { event })
@@ -157,7 +185,16 @@ impl Splitter {
                     let (op, table_id) = (rows.op, rows.table_id);
                     let data = raw.slice_ref(rows.data);
                     let subject = plan.subject();
-                    self.emit(event, subject, ItemBody::Rows { op, table_id, plan, data });
+                    self.emit(
+                        event,
+                        subject,
+                        ItemBody::Rows {
+                            op,
+                            table_id,
+                            plan,
+                            data,
+                        },
+                    );
                 }
                 Ok(())
             }
@@ -172,13 +209,20 @@ impl Splitter {
         );
         match self.withheld.iter_mut().find(|range| range.table == *table) {
             Some(range) => range.to = to,
-            None => self.withheld.push(Withheld { table: table.clone(), from, to }),
+            None => self.withheld.push(Withheld {
+                table: table.clone(),
+                from,
+                to,
+            }),
         }
     }
 }
 
 /// What schemas have to know about collations.
-const CHARSETS: Charsets<'static> = Charsets { name: &collation_charset, decode: &decode_text };
+const CHARSETS: Charsets<'static> = Charsets {
+    name: &collation_charset,
+    decode: &decode_text,
+};
 
 /// ENUM and SET members are written in the character set of their column.
 fn decode_text(collation: u16, bytes: &[u8]) -> String {

@@ -34,7 +34,12 @@ impl Selection {
     /// Entries that pass any of `filters`, by the rules of `config`.
     #[must_use]
     pub fn new(config: FilterConfig, columns: ColumnFilter, filters: Vec<Verdicts>) -> Self {
-        Self { config, columns, subjects: Subjects::new(), filters }
+        Self {
+            config,
+            columns,
+            subjects: Subjects::new(),
+            filters,
+        }
     }
 
     /// From here on entries are made that pass any of `filters`.
@@ -108,11 +113,19 @@ impl Selection {
             return Verdict::Entry(SubjectId::NONE);
         }
         let subject = self.subjects.intern_statement(tables);
-        if self.passes(subject) { Verdict::Entry(subject) } else { Verdict::Dropped }
+        if self.passes(subject) {
+            Verdict::Entry(subject)
+        } else {
+            Verdict::Dropped
+        }
     }
 
     fn passes(&mut self, subject: SubjectId) -> bool {
-        let Self { filters, subjects, .. } = self;
-        filters.iter_mut().any(|filter| filter.passes(subjects, subject))
+        let Self {
+            filters, subjects, ..
+        } = self;
+        filters
+            .iter_mut()
+            .any(|filter| filter.passes(subjects, subject))
     }
 }

@@ -170,7 +170,11 @@ impl Splitter {
     ///
     /// # Errors
     /// As [`Self::handle_event`].
-    pub fn handle_snapshot(&mut self, name: TableName, snapshot: Snapshot) -> Result<(), SplitFault> {
+    pub fn handle_snapshot(
+        &mut self,
+        name: TableName,
+        snapshot: Snapshot,
+    ) -> Result<(), SplitFault> {
         self.tables.remember(name, snapshot);
         self.proceed()
     }
@@ -273,7 +277,9 @@ impl Splitter {
                 return Ok(());
             }
             while !self.lookahead.is_waiting() {
-                let Some(raw) = self.lookahead.pop() else { return Ok(()) };
+                let Some(raw) = self.lookahead.pop() else {
+                    return Ok(());
+                };
                 self.process(&raw)?;
             }
         }
@@ -297,7 +303,10 @@ impl Splitter {
 
     /// The file that the stream is in.
     pub(super) fn file(&self) -> BinlogFile {
-        self.stream.file().cloned().unwrap_or_else(|| BinlogFile::new(""))
+        self.stream
+            .file()
+            .cloned()
+            .unwrap_or_else(|| BinlogFile::new(""))
     }
 
     /// The place of an event, for faults.
@@ -335,7 +344,14 @@ impl Splitter {
             timestamp: event.header.timestamp,
             server_id: event.header.server_id,
         };
-        let item = Item { place, ordinal: 0, subject, resume: 0, gtid: group.stamp, body };
+        let item = Item {
+            place,
+            ordinal: 0,
+            subject,
+            resume: 0,
+            gtid: group.stamp,
+            body,
+        };
         self.transaction.push(item, &group.resume, &mut self.jobs);
     }
 
@@ -345,7 +361,8 @@ impl Splitter {
             Group::Announced(place) | Group::Begun(place) => place,
             Group::Outside => return,
         };
-        self.transaction.end(event.header.timestamp, &place.resume, &mut self.jobs);
+        self.transaction
+            .end(event.header.timestamp, &place.resume, &mut self.jobs);
         self.gtids.commit();
         if let Some(position) = self.stream.position() {
             self.lookahead.passed(&position);
@@ -354,7 +371,9 @@ impl Splitter {
 
     fn was_delivered(&mut self, file: &BinlogFile, start: u64) -> bool {
         let Some(skip) = &self.skip else { return false };
-        if *file > skip.position.file || (*file == skip.position.file && start > skip.position.offset) {
+        if *file > skip.position.file
+            || (*file == skip.position.file && start > skip.position.offset)
+        {
             self.skip = None;
             return false;
         }

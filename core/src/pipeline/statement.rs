@@ -56,7 +56,10 @@ fn version_number(VersionNumber(major, minor, patch): VersionNumber) -> u32 {
 
 /// The statement in the character set of its client.
 fn statement_text<'a>(query: &Query<'a>) -> Cow<'a, str> {
-    let charset = query.status.charset.map(|charset| Charset::from_collation(charset.client));
+    let charset = query
+        .status
+        .charset
+        .map(|charset| Charset::from_collation(charset.client));
     match charset {
         Some(Some(charset)) => charset.decode(query.sql),
         _ => String::from_utf8_lossy(query.sql),
@@ -91,14 +94,12 @@ impl Splitter {
         self.close_group(event);
     }
 
-    fn handle_statement(
-        &mut self,
-        event: &Event<'_>,
-        query: &Query<'_>,
-    ) -> Result<(), SplitFault> {
+    fn handle_statement(&mut self, event: &Event<'_>, query: &Query<'_>) -> Result<(), SplitFault> {
         let format = self.stream.format().clone();
         let fold_names = self.config.fold_names;
-        scan_query(query, &format, fold_names, |scanned| self.handle_scanned(event, query, &scanned))
+        scan_query(query, &format, fold_names, |scanned| {
+            self.handle_scanned(event, query, &scanned)
+        })
     }
 
     fn handle_scanned(
@@ -184,7 +185,10 @@ impl Splitter {
     }
 
     pub(super) fn unsupported(&self, event: &Event<'_>, what: Unsupported) -> SplitFault {
-        SplitFault::Unsupported { what, at: self.at(event) }
+        SplitFault::Unsupported {
+            what,
+            at: self.at(event),
+        }
     }
 
     /// Everything that is neither rows nor an ordinary statement.
@@ -207,12 +211,18 @@ impl Splitter {
             }
             Payload::Rand(seeds) => {
                 let (a, b) = (seeds.seed1, seeds.seed2);
-                self.annotate(event, format!("SET SESSION rand_seed1 = {a} , rand_seed2 = {b}"));
+                self.annotate(
+                    event,
+                    format!("SET SESSION rand_seed1 = {a} , rand_seed2 = {b}"),
+                );
             }
             Payload::FormatDescription if !event.is_artificial => self.tables.forget_ids(),
             Payload::Incident(incident) => {
                 let message = text(incident.message);
-                return Err(SplitFault::Incident { message, at: self.at(event) });
+                return Err(SplitFault::Incident {
+                    message,
+                    at: self.at(event),
+                });
             }
             other => return self.refuse_or_pass(event, &other),
         }
@@ -225,11 +235,13 @@ impl Splitter {
         payload: &Payload<'_>,
     ) -> Result<(), SplitFault> {
         let what = match payload {
-            Payload::XaPrepare(_) => Unsupported::Xa { step: "XA PREPARE".into() },
+            Payload::XaPrepare(_) => Unsupported::Xa {
+                step: "XA PREPARE".into(),
+            },
             Payload::TransactionPayload(_) => Unsupported::CompressedTransaction,
-            Payload::CompressedQuery(_) => {
-                Unsupported::CompressedEvent { event: event.header.event_type.name() }
-            }
+            Payload::CompressedQuery(_) => Unsupported::CompressedEvent {
+                event: event.header.event_type.name(),
+            },
             _ => return Ok(()),
         };
         Err(self.unsupported(event, what))
@@ -259,7 +271,11 @@ impl Splitter {
 
     fn announce(&mut self, event: &Event<'_>, stamp: Option<Arc<GtidStamp>>, takes_effect: bool) {
         let resume = self.gtids.resume(self.at(event));
-        self.group = Group::Announced(GroupPlace { resume, stamp, takes_effect });
+        self.group = Group::Announced(GroupPlace {
+            resume,
+            stamp,
+            takes_effect,
+        });
     }
 
     /// The text behind rows: canal's QUERY entry without `isDdl`, its schema empty.
@@ -275,7 +291,11 @@ impl Splitter {
             table: Some(String::new()),
             ddl_schema: None,
         };
-        self.emit(event, SubjectId::NONE, ItemBody::Statement(Box::new(statement)));
+        self.emit(
+            event,
+            SubjectId::NONE,
+            ItemBody::Statement(Box::new(statement)),
+        );
     }
 }
 

@@ -72,11 +72,17 @@ impl Tables {
         {
             return true;
         }
-        let Some((bytes, (epoch, treatment))) = self.by_map.get_key_value(map) else { return false };
+        let Some((bytes, (epoch, treatment))) = self.by_map.get_key_value(map) else {
+            return false;
+        };
         if *epoch != self.epoch {
             return false;
         }
-        let known = Known { map: bytes.clone(), epoch: *epoch, treatment: treatment.clone() };
+        let known = Known {
+            map: bytes.clone(),
+            epoch: *epoch,
+            treatment: treatment.clone(),
+        };
         self.by_id.insert(id, known);
         true
     }
@@ -86,8 +92,16 @@ impl Tables {
         if self.by_map.len() >= PLANS_MAX {
             self.by_map.clear();
         }
-        self.by_map.insert(map.clone(), (self.epoch, treatment.clone()));
-        self.by_id.insert(id, Known { map, epoch: self.epoch, treatment });
+        self.by_map
+            .insert(map.clone(), (self.epoch, treatment.clone()));
+        self.by_id.insert(
+            id,
+            Known {
+                map,
+                epoch: self.epoch,
+                treatment,
+            },
+        );
     }
 
     /// The source began a new life (a format description event): its table ids mean nothing any more.
@@ -116,22 +130,27 @@ impl Tables {
     /// The quarantine of `name`, if it is in one.
     #[must_use]
     pub fn quarantine(&self, name: &TableName) -> Option<Treatment> {
-        self.doubtful.get(name).map(|name| Treatment::Quarantined(name.clone()))
+        self.doubtful
+            .get(name)
+            .map(|name| Treatment::Quarantined(name.clone()))
     }
 
     /// Withholds the rows of `name` until a statement touches it.
     pub fn doubt(&mut self, name: &TableName) -> Treatment {
-        let shared = self.doubtful.entry(name.clone()).or_insert_with(|| Arc::new(name.clone()));
+        let shared = self
+            .doubtful
+            .entry(name.clone())
+            .or_insert_with(|| Arc::new(name.clone()));
         Treatment::Quarantined(shared.clone())
     }
 
     /// A statement that ends at `end` was reached: what was known of the tables it touches from before
     /// is no longer true.
     pub fn invalidate(&mut self, touches: &Touches, end: &BinlogPosition) {
-        let stale = |name: &TableName, snapshot: &Snapshot| {
-            touches.contains(name) && snapshot.at < *end
-        };
-        self.snapshots.retain(|name, snapshot| !stale(name, snapshot));
+        let stale =
+            |name: &TableName, snapshot: &Snapshot| touches.contains(name) && snapshot.at < *end;
+        self.snapshots
+            .retain(|name, snapshot| !stale(name, snapshot));
         self.doubtful.retain(|name, _| !touches.contains(name));
         self.forget_treatments();
     }

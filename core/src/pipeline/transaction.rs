@@ -44,7 +44,10 @@ impl Throttle {
             Some(last) => timestamp.abs_diff(last) > EMPTY_EVERY || self.held_back > EMPTY_RUN_MAX,
         };
         if due {
-            *self = Self { last: Some(timestamp), held_back: 0 };
+            *self = Self {
+                last: Some(timestamp),
+                held_back: 0,
+            };
         } else {
             self.held_back += 1;
         }
@@ -83,7 +86,10 @@ impl Transaction {
     /// Takes an item of the transaction in progress, and flushes a piece if too much is held back.
     pub fn push(&mut self, item: Item, resume: &Resume, jobs: &mut Jobs) {
         self.holds_changes |= is_change(&item);
-        let first = self.items.first().map_or(item.place.start, |i| i.place.start);
+        let first = self
+            .items
+            .first()
+            .map_or(item.place.start, |i| i.place.start);
         let span = item.place.start.saturating_sub(first) + u64::from(item.place.size);
         self.items.push(item);
         if self.items.len() >= self.entries_max || span >= SPAN_BYTES_MAX {

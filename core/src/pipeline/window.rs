@@ -36,7 +36,11 @@ impl DecodeWindow {
     /// # Panics
     /// If jobs are not announced in order: results could not be put in order either.
     pub fn announce(&mut self, job: JobId) {
-        assert_eq!(job.0, self.first + self.jobs.len() as u64, "jobs are announced in order");
+        assert_eq!(
+            job.0,
+            self.first + self.jobs.len() as u64,
+            "jobs are announced in order"
+        );
         self.jobs.push_back(None);
     }
 
@@ -45,8 +49,13 @@ impl DecodeWindow {
     /// # Panics
     /// If the job is not under way, or was answered before.
     pub fn complete(&mut self, job: JobId, decoded: Decoded) {
-        let slot = job.0.checked_sub(self.first).and_then(|i| self.jobs.get_mut(i as usize));
-        let Some(slot) = slot else { panic!("job {} is not under way", job.0) };
+        let slot = job
+            .0
+            .checked_sub(self.first)
+            .and_then(|i| self.jobs.get_mut(i as usize));
+        let Some(slot) = slot else {
+            panic!("job {} is not under way", job.0)
+        };
         assert!(slot.is_none(), "job {} was answered twice", job.0);
         *slot = Some(decoded);
     }

@@ -296,6 +296,7 @@ pub(crate) mod tests {
     pub(crate) fn config(start: Start) -> InstanceConfig {
         InstanceConfig {
             destination: Destination::new("example"),
+            meta: crate::config::MetaMode::File,
             source: SourceConfig {
                 host: "db".into(),
                 port: 3306,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use canald_core::config::{
-    BatchMode, FilterConfig, InstanceConfig, SourceConfig, SslMode, Start, StoreConfig,
+    BatchMode, FilterConfig, InstanceConfig, MetaMode, SourceConfig, SslMode, Start, StoreConfig,
     SubscribeFilter, Zone,
 };
 use canald_core::meta::identity::Destination;
@@ -17,7 +17,7 @@ use super::layers::Layers;
 use super::problem::{Note, Origin, Problem};
 use super::start;
 use super::values;
-use super::{DestinationConfig, MetaMode, Overrides};
+use super::{DestinationConfig, Overrides};
 use crate::tls::{Pem, TlsPlan, TlsVersions};
 use crate::zone;
 
@@ -58,6 +58,7 @@ impl Reading<'_> {
         let (time_zone, zone) = self.zone();
         let instance = InstanceConfig {
             destination: Destination::new(self.destination),
+            meta: self.meta(),
             source,
             gtid: self.switch("canal.instance.gtidon"),
             start: self.start(&time_zone),
@@ -76,10 +77,8 @@ impl Reading<'_> {
             lookahead_bytes: self.count("canald.schema.lookahead.bytes"),
             get_linger: Duration::from_millis(self.count("canald.get.linger.ms")),
         };
-        let meta = self.meta();
         DestinationConfig {
             instance,
-            meta,
             tls,
             folder: self.data.join(self.destination),
         }

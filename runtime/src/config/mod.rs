@@ -36,7 +36,7 @@ use crate::tls::TlsPlan;
 pub const DESTINATIONS_MAX: usize = 10_000;
 
 /// The file of the server.
-const SERVER_FILE: &str = "canal.properties";
+pub const SERVER_FILE: &str = "canal.properties";
 
 /// The file of a destination, in a folder of its name.
 const INSTANCE_FILE: &str = "instance.properties";
@@ -47,22 +47,11 @@ const NOT_DESTINATIONS: [&str; 2] = ["spring", "metrics"];
 /// The variable that holds the password of a source named on the command line without one.
 pub const PASSWORD_VARIABLE: &str = "CANALD_SOURCE_PASSWORD";
 
-/// Where the cursors of a destination are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MetaMode {
-    /// In memory: they end with the process (`memory-instance.xml`).
-    Memory,
-    /// In a file under the data folder (`file-instance.xml`).
-    File,
-}
-
 /// One destination: what its instance needs, and what its drivers need.
 #[derive(Clone, Debug)]
 pub struct DestinationConfig {
     /// What the core is told.
     pub instance: InstanceConfig,
-    /// Where its cursors are kept.
-    pub meta: MetaMode,
     /// How its link to the source is secured.
     pub tls: TlsPlan,
     /// Its own folder under the data folder, in either mode.

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use canald_core::config::{BatchMode, Start};
+use canald_core::config::{BatchMode, MetaMode, Start};
 use canald_core::position::{BinlogFile, BinlogPosition};
 use canald_core::time::{Duration, WallMillis};
 
@@ -90,7 +90,7 @@ fn the_shipped_files_are_served_unchanged_and_without_a_note() {
     let [d] = config.destinations.as_slice() else {
         panic!("one destination")
     };
-    assert_eq!(d.meta, MetaMode::File);
+    assert_eq!(d.instance.meta, MetaMode::File);
     assert_eq!(d.folder, config.data.join("example"));
     let instance = &d.instance;
     assert_eq!(instance.destination.as_str(), "example");
@@ -249,7 +249,11 @@ fn the_xml_of_canal_decides_where_cursors_live() {
         let key = format!("{SERVER}canal.instance.global.spring.xml = {xml}\n");
         folder.write("canal.properties", key);
         folder.write("d/instance.properties", INSTANCE);
-        assert_eq!(folder.load().unwrap().destinations[0].meta, want, "{xml}");
+        assert_eq!(
+            folder.load().unwrap().destinations[0].instance.meta,
+            want,
+            "{xml}"
+        );
     }
     for (xml, part) in [
         (
@@ -507,7 +511,7 @@ fn a_source_on_the_command_line_needs_no_files() {
     assert_eq!(d.instance.source.username, "me");
     assert_eq!(d.instance.source.password, "${hush} ");
     assert_eq!(d.instance.source.database, "shop");
-    assert_eq!(d.meta, MetaMode::File);
+    assert_eq!(d.instance.meta, MetaMode::File);
     assert_eq!(d.folder, Path::new("/d/example"));
     assert!(d.instance.enum_text);
 

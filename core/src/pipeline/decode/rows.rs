@@ -7,8 +7,8 @@ use crate::binlog::decimal::write_decimal;
 use crate::binlog::float::{write_f32, write_f64};
 use crate::binlog::json::{Frame, write_json};
 use crate::binlog::temporal::{
-    ZoneClock, write_date, write_datetime, write_old_datetime, write_old_time,
-    write_old_timestamp, write_time, write_timestamp,
+    ZoneClock, write_date, write_datetime, write_old_datetime, write_old_time, write_old_timestamp,
+    write_time, write_timestamp,
 };
 use crate::binlog::value::{
     Window, be_uint, le_uint, write_i64, write_inet4, write_inet6, write_u64, write_uuid,
@@ -51,21 +51,37 @@ enum Before<'j> {
 
 impl<'j> Scratch<'j> {
     pub(super) const fn new(zone: &'j Zone) -> Self {
-        let values = ValueScratch { clock: ZoneClock::new(zone), json: Vec::new() };
-        Self { first: Vec::new(), second: Vec::new(), before: Vec::new(), values }
+        let values = ValueScratch {
+            clock: ZoneClock::new(zone),
+            json: Vec::new(),
+        };
+        Self {
+            first: Vec::new(),
+            second: Vec::new(),
+            before: Vec::new(),
+            values,
+        }
     }
 }
 
 /// Why an event's rows were not all written.
 #[derive(Debug)]
 pub(super) enum RowError {
-    Row { row: u32, column: Option<usize>, error: ReadError },
+    Row {
+        row: u32,
+        column: Option<usize>,
+        error: ReadError,
+    },
     TooLarge,
 }
 
 impl From<ReadError> for RowError {
     fn from(error: ReadError) -> Self {
-        Self::Row { row: 0, column: None, error }
+        Self::Row {
+            row: 0,
+            column: None,
+            error,
+        }
     }
 }
 
@@ -116,16 +132,31 @@ impl<'j> RowsEvent<'j> {
         let mut r = Reader::new(data);
         let count = r.length("column count")?;
         if count != plan.column_count() {
-            return Err(r.invalid("column count", "not that of the table map").into());
+            return Err(r
+                .invalid("column count", "not that of the table map")
+                .into());
         }
         let bitmap_bytes = count.div_ceil(8);
-        list_bits(r.bytes(bitmap_bytes, "column bitmap")?, count, &mut scratch.first);
+        list_bits(
+            r.bytes(bitmap_bytes, "column bitmap")?,
+            count,
+            &mut scratch.first,
+        );
         if op == RowOp::Update {
-            list_bits(r.bytes(bitmap_bytes, "after column bitmap")?, count, &mut scratch.second);
+            list_bits(
+                r.bytes(bitmap_bytes, "after column bitmap")?,
+                count,
+                &mut scratch.second,
+            );
             scratch.before.clear();
             scratch.before.resize(count, Before::Missing);
         }
-        Ok(Self { op, plan, data, rows_at: r.position() })
+        Ok(Self {
+            op,
+            plan,
+            data,
+            rows_at: r.position(),
+        })
     }
 
     /// Measures the first row and supposes that all are like it.
@@ -142,10 +173,17 @@ impl<'j> RowsEvent<'j> {
             Some(()) => all.len() - rest.len(),
             None => all.len(),
         };
-        let rows = if row_bytes == 0 { 1 } else { (all.len() + row_bytes / 2) / row_bytes };
+        let rows = if row_bytes == 0 {
+            1
+        } else {
+            (all.len() + row_bytes / 2) / row_bytes
+        };
         let overhead = rows.saturating_mul(images * self.plan.image_overhead());
         let bytes = overhead.saturating_add(all.len() + all.len() / 4);
-        Guess { rows: rows.min(u32::MAX as usize) as u32, bytes }
+        Guess {
+            rows: rows.min(u32::MAX as usize) as u32,
+            bytes,
+        }
     }
 
     /// Writes a `RowData` for each row, and says how many there were.
@@ -167,7 +205,11 @@ impl<'j> RowsEvent<'j> {
             w.reserve(1 + VARINT_MAX);
             w.advance(1 + width);
             let written = self.row(&mut rest, scratch, w);
-            written.map_err(|(column, error)| RowError::Row { row: rows, column, error })?;
+            written.map_err(|(column, error)| RowError::Row {
+                row: rows,
+                column,
+                error,
+            })?;
             w.set(at, bytes_tag(field::row_change::ROW_DATAS));
             width = w.fill_varint(at + 1, width, w.len() - at - 1 - width);
             if w.len() > SEGMENT_BYTES_MAX {
@@ -177,10 +219,15 @@ impl<'j> RowsEvent<'j> {
             pending = !rest.is_empty();
             if pending && rest.len() == left {
                 let error = self.error("row", rest, ReadProblem::Invalid("rows without columns"));
-                return Err(RowError::Row { row: rows, column: None, error });
+                return Err(RowError::Row {
+                    row: rows,
+                    column: None,
+                    error,
+                });
             }
             if rows == 1 && pending {
-                let like_this = (w.len() - at) as u64 * rest.len() as u64 / (left - rest.len()) as u64;
+                let like_this =
+                    (w.len() - at) as u64 * rest.len() as u64 / (left - rest.len()) as u64;
                 let wanted = (like_this + like_this / 32).min(SEGMENT_BYTES_MAX as u64);
                 w.reserve(wanted as usize);
             }
@@ -197,7 +244,12 @@ impl<'j> RowsEvent<'j> {
         scratch: &mut Scratch<'j>,
         w: &mut Writer,
     ) -> Result<(), (Option<usize>, ReadError)> {
-        let Scratch { first, second, before, values } = scratch;
+        let Scratch {
+            first,
+            second,
+            before,
+            values,
+        } = scratch;
         match self.op {
             RowOp::Insert => self.image(Side::Inserted, first, rest, before, values, w),
             RowOp::Delete => self.image(Side::Deleted, first, rest, before, values, w),
@@ -219,7 +271,10 @@ impl<'j> RowsEvent<'j> {
     ) -> Result<(), (Option<usize>, ReadError)> {
         let Some((nulls, behind)) = rest.split_at_checked(columns.len().div_ceil(8)) else {
             let needed = columns.len().div_ceil(8);
-            let problem = ReadProblem::Truncated { needed, left: rest.len() };
+            let problem = ReadProblem::Truncated {
+                needed,
+                left: rest.len(),
+            };
             return Err((None, self.error("null bitmap", rest, problem)));
         };
         *rest = behind;
@@ -244,7 +299,12 @@ impl<'j> RowsEvent<'j> {
             if !column.kept {
                 continue;
             }
-            let put = Put { plan: self.plan, column, tag: side.tag(), updated };
+            let put = Put {
+                plan: self.plan,
+                column,
+                tag: side.tag(),
+                updated,
+            };
             let written = match raw {
                 None => {
                     put.null(w);
@@ -260,21 +320,32 @@ impl<'j> RowsEvent<'j> {
     /// An error about what `rest` begins with.
     #[cold]
     fn error(&self, field: &'static str, rest: &[u8], problem: ReadProblem) -> ReadError {
-        ReadError { field, at: self.data.len() - rest.len(), problem }
+        ReadError {
+            field,
+            at: self.data.len() - rest.len(),
+            problem,
+        }
     }
 
     /// An error inside the value `raw`, which was just taken from `rest`.
     #[cold]
     fn in_value(&self, error: ReadError, raw: Option<&[u8]>, rest: &[u8]) -> ReadError {
         let at = self.data.len() - rest.len() - raw.map_or(0, <[u8]>::len);
-        ReadError { at: at + error.at, ..error }
+        ReadError {
+            at: at + error.at,
+            ..error
+        }
     }
 }
 
 /// Lists the bits that are set among the first `count`, lowest first.
 fn list_bits(bitmap: &[u8], count: usize, to: &mut Vec<u32>) {
     to.clear();
-    to.extend((0..count).filter(|i| bitmap[i / 8] >> (i % 8) & 1 == 1).map(|i| i as u32));
+    to.extend(
+        (0..count)
+            .filter(|i| bitmap[i / 8] >> (i % 8) & 1 == 1)
+            .map(|i| i as u32),
+    );
 }
 
 /// Passes over one image; none if it is cut short.
@@ -310,7 +381,10 @@ fn take<'j>(width: Width, rest: &mut &'j [u8]) -> Result<&'j [u8], ReadProblem> 
 
 #[cold]
 const fn truncated(needed: usize, rest: &[u8]) -> ReadProblem {
-    ReadProblem::Truncated { needed, left: rest.len() }
+    ReadProblem::Truncated {
+        needed,
+        left: rest.len(),
+    }
 }
 
 /// One column to be written.
@@ -330,7 +404,10 @@ impl Put<'_> {
         let width = varint_len(u64::from(column.head_null.len + column.tail.len));
         w.advance(1 + width);
         self.plan.put(w, column.head_null);
-        w.set(w.len() - ColumnHead::NULL_UPDATED_FROM_END, u8::from(self.updated));
+        w.set(
+            w.len() - ColumnHead::NULL_UPDATED_FROM_END,
+            u8::from(self.updated),
+        );
         self.plan.put(w, column.tail);
         self.close(at, width, w);
     }
@@ -350,12 +427,25 @@ impl Put<'_> {
             (column.len_width, 1)
         } else {
             let value_width = varint_len(raw.len() as u64);
-            (varint_len((column.fixed_len() + value_width + raw.len()) as u64), value_width)
+            (
+                varint_len((column.fixed_len() + value_width + raw.len()) as u64),
+                value_width,
+            )
         };
         w.advance(1 + width);
         let promoted = column.format.promotes() && raw.last().is_some_and(|&high| high & 0x80 != 0);
-        self.plan.put(w, if promoted { column.head_promoted } else { column.head });
-        w.set(w.len() - ColumnHead::UPDATED_FROM_END, u8::from(self.updated));
+        self.plan.put(
+            w,
+            if promoted {
+                column.head_promoted
+            } else {
+                column.head
+            },
+        );
+        w.set(
+            w.len() - ColumnHead::UPDATED_FROM_END,
+            u8::from(self.updated),
+        );
         let value_at = w.len();
         w.advance(value_width);
         values.put(&column.format, raw, w)?;
@@ -376,7 +466,8 @@ impl Put<'_> {
 /// The value's bytes as an array; the plan has taken so many.
 #[inline]
 fn fixed<const N: usize>(raw: &[u8]) -> [u8; N] {
-    *raw.first_chunk().expect("a value has the width of its plan")
+    *raw.first_chunk()
+        .expect("a value has the width of its plan")
 }
 
 /// The upper three bytes of a word, so that its sign is that of the value.
@@ -401,7 +492,11 @@ impl ValueScratch<'_> {
                     n => members.0.get(n - 1).map(|label| &**label),
                 };
                 let problem = ReadProblem::Invalid("a number beyond the members");
-                let label = label.ok_or(ReadError { field: "ENUM", at: 0, problem })?;
+                let label = label.ok_or(ReadError {
+                    field: "ENUM",
+                    at: 0,
+                    problem,
+                })?;
                 w.put(label.as_bytes());
             }
             Format::SetLabels(members) => {
@@ -409,9 +504,17 @@ impl ValueScratch<'_> {
                 let beyond = mask.checked_shr(members.0.len() as u32).unwrap_or(0);
                 if beyond != 0 {
                     let problem = ReadProblem::Invalid("a bit beyond the members");
-                    return Err(ReadError { field: "SET", at: 0, problem });
+                    return Err(ReadError {
+                        field: "SET",
+                        at: 0,
+                        problem,
+                    });
                 }
-                let labels = members.0.iter().enumerate().filter(|(i, _)| mask >> i & 1 == 1);
+                let labels = members
+                    .0
+                    .iter()
+                    .enumerate()
+                    .filter(|(i, _)| mask >> i & 1 == 1);
                 for (nth, (_, label)) in labels.enumerate() {
                     if nth > 0 {
                         w.put_u8(b',');
@@ -421,7 +524,11 @@ impl ValueScratch<'_> {
             }
             bounded => {
                 let len = self.put_bounded(bounded, raw, w.window());
-                w.advance(len.map_err(|problem| ReadError { field: "value", at: 0, problem })?);
+                w.advance(len.map_err(|problem| ReadError {
+                    field: "value",
+                    at: 0,
+                    problem,
+                })?);
             }
         }
         Ok(())

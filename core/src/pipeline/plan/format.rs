@@ -72,7 +72,10 @@ impl Format {
     /// Whether a value with its highest bit set is shown with another sqlType.
     #[inline]
     pub(crate) const fn promotes(&self) -> bool {
-        matches!(self, Self::Uint8 | Self::Uint16 | Self::Uint24 | Self::Uint32 | Self::Uint64)
+        matches!(
+            self,
+            Self::Uint8 | Self::Uint16 | Self::Uint24 | Self::Uint32 | Self::Uint64
+        )
     }
 
     const fn typical_len(&self) -> usize {
@@ -85,7 +88,11 @@ impl Format {
             Self::Inet6 => 30,
             Self::Uuid => 36,
             // The length of these is known from the value.
-            Self::EnumLabel(_) | Self::SetLabels(_) | Self::Text(_) | Self::Binary | Self::Json(_) => 0,
+            Self::EnumLabel(_)
+            | Self::SetLabels(_)
+            | Self::Text(_)
+            | Self::Binary
+            | Self::Json(_) => 0,
         }
     }
 }
@@ -113,7 +120,14 @@ impl Shown {
     const fn new(width: Width, format: Format, sql_type: i32) -> Self {
         let typical_len = format.typical_len();
         let (sql_type_promoted, sql_type_null) = (sql_type, sql_type);
-        Self { width, format, sql_type, sql_type_promoted, sql_type_null, typical_len }
+        Self {
+            width,
+            format,
+            sql_type,
+            sql_type_promoted,
+            sql_type_null,
+            typical_len,
+        }
     }
 
     const fn fixed(bytes: u32, format: Format, sql_type: i32) -> Self {
@@ -184,8 +198,16 @@ pub(crate) fn shown(
 ) -> Result<Shown, ColumnProblem> {
     use column_type as t;
     let kind = map.column_type.0;
-    let impossible = || ColumnProblem::Metadata { column_type: kind, meta: map.meta };
-    let fraction = || u8::try_from(map.meta).ok().and_then(Fraction::new).ok_or_else(impossible);
+    let impossible = || ColumnProblem::Metadata {
+        column_type: kind,
+        meta: map.meta,
+    };
+    let fraction = || {
+        u8::try_from(map.meta)
+            .ok()
+            .and_then(Fraction::new)
+            .ok_or_else(impossible)
+    };
     Ok(match kind {
         t::TINY | t::SHORT | t::INT24 | t::LONG | t::LONGLONG => integer(map, schema),
         t::FLOAT => Shown::fixed(4, Format::Float, sql_type::REAL),
@@ -193,7 +215,11 @@ pub(crate) fn shown(
         t::NEWDECIMAL => {
             let [precision, scale] = map.meta.to_be_bytes();
             let shape = DecimalShape::new(precision, scale).ok_or_else(impossible)?;
-            Shown::fixed(shape.bytes() as u32, Format::Decimal(shape), sql_type::DECIMAL)
+            Shown::fixed(
+                shape.bytes() as u32,
+                Format::Decimal(shape),
+                sql_type::DECIMAL,
+            )
         }
         t::BIT => {
             let [bits, bytes] = map.meta.to_le_bytes();
@@ -211,11 +237,19 @@ pub(crate) fn shown(
         }
         t::DATETIME2 => {
             let f = fraction()?;
-            Shown::fixed(5 + f.bytes() as u32, Format::DateTime(f), sql_type::TIMESTAMP)
+            Shown::fixed(
+                5 + f.bytes() as u32,
+                Format::DateTime(f),
+                sql_type::TIMESTAMP,
+            )
         }
         t::TIMESTAMP2 => {
             let f = fraction()?;
-            Shown::fixed(4 + f.bytes() as u32, Format::Timestamp(f), sql_type::TIMESTAMP)
+            Shown::fixed(
+                4 + f.bytes() as u32,
+                Format::Timestamp(f),
+                sql_type::TIMESTAMP,
+            )
         }
         t::TIME | t::DATETIME | t::TIMESTAMP => old_time(kind, schema)?,
         t::VARCHAR | t::VAR_STRING => {
@@ -230,7 +264,11 @@ pub(crate) fn shown(
         t::VECTOR | t::GEOMETRY => Shown::new(blob_width(map)?, Format::Binary, sql_type::BLOB),
         t::JSON => Shown {
             sql_type_null: sql_type::OTHER,
-            ..Shown::new(blob_width(map)?, Format::Json(settings.charset), sql_type::VARCHAR)
+            ..Shown::new(
+                blob_width(map)?,
+                Format::Json(settings.charset),
+                sql_type::VARCHAR,
+            )
         },
         t::BLOB_COMPRESSED | t::VARCHAR_COMPRESSED => return Err(ColumnProblem::Compressed),
         other => return Err(ColumnProblem::Unsupported(other)),
@@ -244,14 +282,47 @@ fn integer(map: &MapColumn, schema: &ColumnSchema) -> Shown {
         contains(&schema.column_type, "unsigned") || contains(&schema.column_type, "zerofill")
     });
     let (bytes, signed, unsigned_format, sql_type, promoted) = match map.column_type.0 {
-        t::TINY => (1, Format::Int8, Format::Uint8, sql_type::TINYINT, sql_type::SMALLINT),
-        t::SHORT => (2, Format::Int16, Format::Uint16, sql_type::SMALLINT, sql_type::INTEGER),
-        t::INT24 => (3, Format::Int24, Format::Uint24, sql_type::INTEGER, sql_type::INTEGER),
-        t::LONG => (4, Format::Int32, Format::Uint32, sql_type::INTEGER, sql_type::BIGINT),
-        _ => (8, Format::Int64, Format::Uint64, sql_type::BIGINT, sql_type::DECIMAL),
+        t::TINY => (
+            1,
+            Format::Int8,
+            Format::Uint8,
+            sql_type::TINYINT,
+            sql_type::SMALLINT,
+        ),
+        t::SHORT => (
+            2,
+            Format::Int16,
+            Format::Uint16,
+            sql_type::SMALLINT,
+            sql_type::INTEGER,
+        ),
+        t::INT24 => (
+            3,
+            Format::Int24,
+            Format::Uint24,
+            sql_type::INTEGER,
+            sql_type::INTEGER,
+        ),
+        t::LONG => (
+            4,
+            Format::Int32,
+            Format::Uint32,
+            sql_type::INTEGER,
+            sql_type::BIGINT,
+        ),
+        _ => (
+            8,
+            Format::Int64,
+            Format::Uint64,
+            sql_type::BIGINT,
+            sql_type::DECIMAL,
+        ),
     };
     let format = if unsigned { unsigned_format } else { signed };
-    Shown { sql_type_promoted: promoted, ..Shown::fixed(bytes, format, sql_type) }
+    Shown {
+        sql_type_promoted: promoted,
+        ..Shown::fixed(bytes, format, sql_type)
+    }
 }
 
 /// Times before MySQL 5.6.4. MariaDB kept the type numbers when it added fractions, which made values
@@ -287,7 +358,10 @@ fn fixed_string(
     let (real_type, max_len) = if real_type & 0x30 == 0x30 {
         (real_type, u16::from(low))
     } else {
-        (real_type | 0x30, u16::from(low) | u16::from(real_type & 0x30 ^ 0x30) << 4)
+        (
+            real_type | 0x30,
+            u16::from(low) | u16::from(real_type & 0x30 ^ 0x30) << 4,
+        )
     };
     match real_type {
         column_type::ENUM | column_type::SET => members(real_type, low, map, schema, settings),
@@ -295,14 +369,20 @@ fn fixed_string(
             let width = Width::Prefixed(if max_len < 256 { 1 } else { 2 });
             string(width, sql_type::CHAR, map, schema, settings)
         }
-        _ => Err(ColumnProblem::Metadata { column_type: map.column_type.0, meta: map.meta }),
+        _ => Err(ColumnProblem::Metadata {
+            column_type: map.column_type.0,
+            meta: map.meta,
+        }),
     }
 }
 
 fn blob_width(map: &MapColumn) -> Result<Width, ColumnProblem> {
     match map.meta {
         bytes @ 1..=4 => Ok(Width::Prefixed(bytes as u8)),
-        meta => Err(ColumnProblem::Metadata { column_type: map.column_type.0, meta }),
+        meta => Err(ColumnProblem::Metadata {
+            column_type: map.column_type.0,
+            meta,
+        }),
     }
 }
 
@@ -314,11 +394,15 @@ fn type_name(column_type: &str) -> &str {
 
 fn is_type(schema: &ColumnSchema, names: &[&str]) -> bool {
     let name = type_name(schema.column_type.trim_start());
-    names.iter().any(|candidate| name.eq_ignore_ascii_case(candidate))
+    names
+        .iter()
+        .any(|candidate| name.eq_ignore_ascii_case(candidate))
 }
 
 fn contains(text: &str, word: &str) -> bool {
-    text.as_bytes().windows(word.len()).any(|w| w.eq_ignore_ascii_case(word.as_bytes()))
+    text.as_bytes()
+        .windows(word.len())
+        .any(|w| w.eq_ignore_ascii_case(word.as_bytes()))
 }
 
 /// A string of characters or of bytes, or one of MariaDB's types that are stored as such.
@@ -333,9 +417,11 @@ fn string(
         Some(collation) => collation == BINARY_COLLATION,
         None => is_type(schema, &["binary", "varbinary", "vector"]),
     };
-    for (name, format) in
-        [("inet4", Format::Inet4), ("inet6", Format::Inet6), ("uuid", Format::Uuid)]
-    {
+    for (name, format) in [
+        ("inet4", Format::Inet4),
+        ("inet6", Format::Inet6),
+        ("uuid", Format::Uuid),
+    ] {
         if is_type(schema, &[name]) && (binary || map.collation.is_none()) {
             return Ok(Shown::new(width, format, sql_type::VARCHAR));
         }
@@ -343,7 +429,11 @@ fn string(
     if binary {
         return Ok(Shown::new(width, Format::Binary, sql_type::BLOB));
     }
-    Ok(Shown::new(width, Format::Text(charset(map, schema, settings)?), sql_type))
+    Ok(Shown::new(
+        width,
+        Format::Text(charset(map, schema, settings)?),
+        sql_type,
+    ))
 }
 
 /// TEXT and BLOB: one type in the binlog. JSON of MariaDB is a LONGTEXT.
@@ -361,7 +451,11 @@ fn blob(
     if !is_text {
         return Ok(Shown::new(width, Format::Binary, sql_type::BLOB));
     }
-    Ok(Shown::new(width, Format::Text(charset(map, schema, settings)?), sql_type::CLOB))
+    Ok(Shown::new(
+        width,
+        Format::Text(charset(map, schema, settings)?),
+        sql_type::CLOB,
+    ))
 }
 
 /// The charset of a column: what the event says, else what the schema says, else the connection's.
@@ -396,7 +490,10 @@ fn members(
     let is_enum = real_type == column_type::ENUM;
     let widths = if is_enum { 1..=2 } else { 1..=8 };
     if !widths.contains(&bytes) {
-        return Err(ColumnProblem::Metadata { column_type: map.column_type.0, meta: map.meta });
+        return Err(ColumnProblem::Metadata {
+            column_type: map.column_type.0,
+            meta: map.meta,
+        });
     }
     let width = Width::Fixed(u32::from(bytes));
     match (settings.members, is_enum) {
@@ -424,7 +521,9 @@ fn labels(
 ) -> Result<Members, ColumnProblem> {
     if let Some(members) = &map.members {
         let charset = charset(map, schema, settings)?;
-        let labels = members.iter().map(|label| charset.decode(label).into_owned().into_boxed_str());
+        let labels = members
+            .iter()
+            .map(|label| charset.decode(label).into_owned().into_boxed_str());
         return Ok(Members(labels.collect()));
     }
     quoted_labels(&schema.column_type).ok_or(ColumnProblem::Members)
