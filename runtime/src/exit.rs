@@ -4,6 +4,7 @@ use std::io;
 use std::process::ExitCode;
 
 use crate::config::{Problems, SourceUrlError};
+use crate::driver::server::ServerFault;
 use crate::files::LockFault;
 use crate::net::DialFault;
 use crate::output::OutputClosed;
@@ -72,11 +73,11 @@ impl Exit {
         if cause.is::<DialFault>() || cause.is::<TlsFault>() {
             return Some(Self::Source);
         }
+        if let Some(fault) = cause.downcast_ref::<ServerFault>() {
+            return Some(Self::of_server(fault));
+        }
         if let Some(fault) = cause.downcast_ref::<LockFault>() {
-            return Some(match fault {
-                LockFault::Held { .. } => Self::Busy,
-                LockFault::Unusable(_) => Self::Usage,
-            });
+            return Some(Self::of_lock(fault));
         }
         let error = cause.downcast_ref::<io::Error>()?;
         if error
@@ -86,6 +87,27 @@ impl Exit {
             return Some(Self::Ok);
         }
         (error.kind() == io::ErrorKind::AddrInUse).then_some(Self::Busy)
+    }
+
+    const fn of_lock(fault: &LockFault) -> Self {
+        match fault {
+            LockFault::Held { .. } => Self::Busy,
+            LockFault::Unusable(_) => Self::Usage,
+        }
+    }
+
+    fn of_server(fault: &ServerFault) -> Self {
+        match fault {
+            ServerFault::Lock(fault) => Self::of_lock(fault),
+            ServerFault::Record { .. } => Self::Data,
+            ServerFault::Config { .. } => Self::Usage,
+            ServerFault::Listen { cause, .. } if cause.kind() == io::ErrorKind::AddrInUse => {
+                Self::Busy
+            }
+            ServerFault::Listen { .. } => Self::Usage,
+            ServerFault::NoneStarted(_) => Self::Source,
+            ServerFault::AllFailed | ServerFault::NotStored => Self::Failure,
+        }
     }
 
     /// An error that ends the command this way, with the text of `error`.

@@ -8,6 +8,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod driver;
 pub mod env;
 pub mod files;
 pub mod net;

@@ -256,23 +256,20 @@ impl Instance {
 
     pub(super) fn take_bytes(&mut self, now: Instant, id: LinkId, buf: &mut BytesMut) {
         let Some(role) = self.role(id) else { return };
-        if role == Role::Dump {
-            match self.source.dump_state {
-                DumpState::Streaming => return self.take_events(now, buf),
-                DumpState::Locating => return self.take_seek_events(now, buf),
-                DumpState::Closed | DumpState::Preparing { .. } => {}
-            }
-        }
-        if let Some(link) = self.link(role) {
+        let Some(link) = self.link(role) else { return };
+        if !link.replica.is_streaming() {
             link.replica.handle_bytes(now, buf);
             self.pump(now, role);
         }
-        let streams = matches!(
-            self.source.dump_state,
-            DumpState::Streaming | DumpState::Locating
-        );
-        if role == Role::Dump && streams && !buf.is_empty() {
-            self.take_bytes(now, id, buf);
+        let streams = self
+            .link(role)
+            .is_some_and(|link| link.replica.is_streaming());
+        if streams {
+            match self.source.dump_state {
+                DumpState::Streaming => self.take_events(now, buf),
+                DumpState::Locating => self.take_seek_events(now, buf),
+                DumpState::Closed | DumpState::Preparing { .. } => {}
+            }
         }
     }
 
