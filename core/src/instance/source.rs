@@ -27,12 +27,12 @@ use crate::mysql::replica::{DumpFrom, DumpRequest, LinkConfig, Replica, ReplicaO
 use crate::pipeline::fault::SplitFault;
 use crate::pipeline::gtids::GtidTracker;
 use crate::pipeline::split::{Restart, SkipThrough};
-use crate::position::BinlogPosition;
+use crate::position::{BinlogFile, BinlogPosition};
 use crate::source::facts::{Discovery, EndOfLog, SourceFacts, SourceFault, SourceIdentity};
 use crate::source::fault::{DumpFault, Retries, StopReason, Verdict};
 use crate::source::start::{GtidProof, StartDecision, StartQuestion, StoredPlace};
 use crate::source::statements::{
-    Necessity, SessionStatement, dump_session, mariadb_gtid_start, mysql_gtid_proof,
+    BINARY_LOGS, Necessity, SessionStatement, dump_session, mariadb_gtid_start, mysql_gtid_proof,
 };
 use crate::status::Stage;
 use crate::time::Instant;
@@ -61,6 +61,8 @@ pub(super) enum Question {
     Discovery(Discovery),
     GtidProof,
     BinaryLogs,
+    /// The same list, for its first file.
+    OldestLog,
     Table(TableAsk),
 }
 
@@ -87,7 +89,6 @@ pub(super) struct DumpPlan {
 
 #[derive(Clone, Debug)]
 enum PlanFrom {
-    Oldest,
     Position(BinlogPosition),
     Gtid(GtidSet),
 }
@@ -379,6 +380,7 @@ impl Instance {
                 }
             }
             Question::BinaryLogs => self.binary_logs(now, answer),
+            Question::OldestLog => self.oldest_log(now, answer),
             Question::Table(ask) => self.table_answered(now, ask, answer),
         }
     }
@@ -476,8 +478,8 @@ impl Instance {
                 self.query(now, Role::Metadata, &sql);
             }
             StartDecision::Earliest => {
-                let purged = self.tracker(Some(&facts.gtid_purged), facts.flavor());
-                self.plan(now, PlanFrom::Oldest, purged, false);
+                self.source.question = Question::OldestLog;
+                self.query(now, Role::Metadata, BINARY_LOGS);
             }
             StartDecision::Latest(end) => self.plan_at_end(now, &end, facts.flavor()),
             StartDecision::Reset { to, lost } => {
@@ -518,6 +520,26 @@ impl Instance {
         }
     }
 
+    /// Reading begins with the oldest file. It is named, so that a start that is resumed after files were
+    /// purged is refused by the source and not quietly moved.
+    fn oldest_log(&mut self, now: Instant, answer: Result<ResultSet, ServerError>) {
+        let set = match answer {
+            Ok(set) => set,
+            Err(error) => return self.retry(now, format!("{BINARY_LOGS}: {error}")),
+        };
+        let Some(facts) = self.source.facts.clone() else {
+            return;
+        };
+        match set.text_at(0, 0) {
+            Some(file) => {
+                let first = BinlogPosition::new(BinlogFile::new(file), BinlogPosition::FIRST_EVENT);
+                let gtids = self.tracker(Some(&facts.gtid_purged), facts.flavor());
+                self.plan(now, PlanFrom::Position(first), gtids, false);
+            }
+            None => self.retry(now, format!("{BINARY_LOGS} lists no file")),
+        }
+    }
+
     /// Reading begins at `position`, found by time.
     pub(super) fn plan_at(&mut self, now: Instant, position: BinlogPosition) {
         self.plan(now, PlanFrom::Position(position), GtidTracker::off(), false);
@@ -528,7 +550,7 @@ impl Instance {
         let skip = if is_stored { self.acked_by_all() } else { None };
         let place = match &from {
             PlanFrom::Position(position) => Some(position.clone()),
-            PlanFrom::Oldest | PlanFrom::Gtid(_) => None,
+            PlanFrom::Gtid(_) => None,
         };
         let gtid = gtids.text().map(String::from);
         self.source.plan = Some(DumpPlan { from, gtids, skip });
@@ -580,7 +602,6 @@ impl Instance {
         let from = match (&self.source.locate, &self.source.plan) {
             (Some(locate), _) => locate.dump_from(),
             (None, Some(plan)) => match &plan.from {
-                PlanFrom::Oldest => DumpFrom::Oldest,
                 PlanFrom::Position(position) => DumpFrom::Position(position.clone()),
                 PlanFrom::Gtid(GtidSet::Mysql(set)) => DumpFrom::MysqlGtid {
                     encoded: set.encode().into(),
@@ -652,7 +673,6 @@ impl Instance {
             fold_names,
         });
         let place = match plan.from {
-            PlanFrom::Oldest => "the oldest event".into(),
             PlanFrom::Position(position) => position.to_string(),
             PlanFrom::Gtid(set) => format!("GTID set {set}"),
         };
