@@ -681,6 +681,14 @@ impl Instance {
         self.enter(now, Stage::Streaming, reason, None);
     }
 
+    /// What is being read, for whoever wonders which place a refusal means.
+    fn reading_place(&self) -> String {
+        match self.splitter.resume() {
+            Some(resume) => format!("reading {} on from {}", self.address(), resume.boundary),
+            None => self.status.reason.clone(),
+        }
+    }
+
     /// A link is over.
     pub(super) fn broken(&mut self, now: Instant, role: Role, fault: LinkFault) {
         if role == Role::Metadata && self.status.stage == Stage::Streaming {
@@ -698,7 +706,10 @@ impl Instance {
                     self.source.refused = Some(reason);
                     self.retry_now(now);
                 }
-                Verdict::Stop(reason) => self.stop_source(now, format!("{reason} ({fault})")),
+                Verdict::Stop(reason) => {
+                    let place = self.reading_place();
+                    self.stop_source(now, format!("{place}: {reason} ({fault})"));
+                }
                 Verdict::RetryIn(pause) => self.pause(now, pause, fault.to_string()),
             };
         }
