@@ -517,7 +517,7 @@ async fn who_is_replaced_by_another_connection_does_not_fight() {
                 destination: request.destination.clone(),
                 client: request.client,
             })),
-            other => other,
+            act @ (Act::Reply(_) | Act::HangUp) => act,
         },
     );
     let server = Server::of(script).await;

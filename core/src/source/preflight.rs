@@ -18,6 +18,7 @@ use crate::mysql::handshake::Flavor;
 use crate::mysql::query::{ResultSet, ServerError};
 
 mod access;
+mod place;
 
 pub use access::{disconnected, refused};
 
@@ -64,6 +65,8 @@ pub enum Topic {
     BinaryLogs,
     /// The replicas that are connected.
     Replicas,
+    /// Whether the source has the GTID set after which the destination starts.
+    Start,
 }
 
 /// A statement and what it is about.
@@ -84,18 +87,20 @@ pub struct Answer {
     pub result: Result<ResultSet, ServerError>,
 }
 
-/// What to ask a source with these facts.
+/// What to ask a source with these facts, for a destination.
 #[must_use]
-pub fn questions(facts: &SourceFacts) -> Vec<Question> {
+pub fn questions(facts: &SourceFacts, config: &InstanceConfig) -> Vec<Question> {
     let ask = |topic, sql: &str| Question {
         topic,
         sql: sql.to_owned(),
     };
-    vec![
+    let mut questions = vec![
         ask(Topic::Grants, "SHOW GRANTS"),
         ask(Topic::BinaryLogs, statements::BINARY_LOGS),
         ask(Topic::Replicas, statements::replicas(&facts.version)),
-    ]
+    ];
+    questions.extend(place::question(facts, config).map(|sql| ask(Topic::Start, &sql)));
+    questions
 }
 
 /// The findings on a source for a destination.
@@ -117,7 +122,12 @@ pub fn judge(facts: &SourceFacts, answers: &[Answer], config: &InstanceConfig) -
         findings.push(checksum(facts));
         findings.push(gtid(facts, config));
         findings.extend(annotate(facts));
-        findings.push(reach(facts, answer(Topic::BinaryLogs)));
+        let listed = answer(Topic::BinaryLogs);
+        findings.push(reach(facts, listed));
+        let logs = listed.and_then(|listed| listed.as_ref().ok());
+        let logs = logs.map(binary_logs).unwrap_or_default();
+        let proof = answer(Topic::Start);
+        findings.push(place::judge(facts, config, &logs, proof));
     }
     findings.push(privileges(
         facts,
@@ -747,7 +757,8 @@ mod tests {
 
     #[test]
     fn the_questions_are_in_the_servers_own_spelling() {
-        let sql: Vec<String> = questions(&mariadb_facts())
+        let config = config(Start::Latest);
+        let sql: Vec<String> = questions(&mariadb_facts(), &config)
             .into_iter()
             .map(|q| q.sql)
             .collect();

@@ -101,7 +101,7 @@ impl<N: Net, C: Clock> Probe<N, C> {
             Err(fault) => return Ok(vec![preflight::refused(&fault)]),
         };
         let mut answers = Vec::new();
-        for question in preflight::questions(&facts) {
+        for question in preflight::questions(&facts, config) {
             let result = self.ask(&question.sql).await?;
             answers.push(Answer {
                 topic: question.topic,
