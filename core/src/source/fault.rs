@@ -79,9 +79,11 @@ impl DumpFault {
         }
         let text = error.message.to_ascii_lowercase();
         let found = TEXTS.iter().find(|(fragment, _)| text.contains(fragment));
-        match found.map_or(Self::Other, |(_, fault)| *fault) {
-            Self::SourceCorrupt | Self::NotOnEventBoundary => Self::misread(&text),
-            fault => fault,
+        let fault = found.map_or(Self::Other, |(_, fault)| *fault);
+        if matches!(fault, Self::SourceCorrupt | Self::NotOnEventBoundary) {
+            Self::misread(&text)
+        } else {
+            fault
         }
     }
 
