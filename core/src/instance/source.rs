@@ -395,7 +395,7 @@ impl Instance {
     fn objection(&self, facts: &SourceFacts) -> Option<String> {
         let (formats, images) = (&self.config.binlog_formats, &self.config.row_images);
         if !facts.log_bin {
-            return Some("the source keeps no binlog: start it with --log-bin".into());
+            return Some("the source keeps no binlog (log_bin=OFF): set log_bin in its configuration and restart it".into());
         }
         if facts.binlog_format == "STATEMENT"
             || !(formats.is_empty() || formats.contains(&facts.binlog_format))
