@@ -301,6 +301,10 @@ impl Splitter {
         Ok(())
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "handle_other takes all the rest"
+    )]
     fn process(&mut self, raw: &Bytes) -> Result<(), SplitFault> {
         let event = self.stream.accept(raw)?;
         let payload = self.stream.parse(&event)?;
