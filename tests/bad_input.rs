@@ -102,7 +102,7 @@ fn statement_format_is_named() -> Result<()> {
     is_explained(
         &server.source("canal", "canal")?,
         &[],
-        &["binlog_format", "ROW"],
+        &["SET GLOBAL binlog_format=ROW"],
     )
 }
 
@@ -265,7 +265,7 @@ fn slow_clients_are_understood_and_delay_nobody() -> Result<()> {
     let (last, head) = login.split_last().context("an empty login")?;
     for byte in head {
         slow.send_raw(&[*byte])?;
-        std::thread::sleep(Duration::from_millis(20));
+        thread::sleep(Duration::from_millis(20));
     }
     // While half of its login is here, others are served.
     serving.serves()?;

@@ -9,6 +9,7 @@
 //! The *metadata* link asks what the source is and what its tables look like; the *dump* link reads.
 //! A destination that is stopped keeps serving what it holds.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -58,7 +59,7 @@ pub(super) enum Role {
 #[derive(Debug)]
 pub(super) enum Question {
     Nothing,
-    Discovery(Discovery),
+    Discovery(Box<Discovery>),
     GtidProof,
     BinaryLogs,
     /// The same list, for its first file.
@@ -320,7 +321,7 @@ impl Instance {
             return self.ask_table(now);
         }
         let discovery = Discovery::new(ready.version.clone(), &self.config.source.username);
-        self.source.question = Question::Discovery(discovery);
+        self.source.question = Question::Discovery(Box::new(discovery));
         self.ask_discovery(now);
     }
 
@@ -394,7 +395,7 @@ impl Instance {
     fn objection(&self, facts: &SourceFacts) -> Option<String> {
         let (formats, images) = (&self.config.binlog_formats, &self.config.row_images);
         if !facts.log_bin {
-            return Some("the source keeps no binlog: start it with --log-bin".into());
+            return Some("the source keeps no binlog (log_bin=OFF): set log_bin in its configuration and restart it".into());
         }
         if facts.binlog_format == "STATEMENT"
             || !(formats.is_empty() || formats.contains(&facts.binlog_format))

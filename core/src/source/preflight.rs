@@ -273,7 +273,7 @@ fn row_metadata(facts: &SourceFacts) -> Finding {
         ),
         None => ok(
             WHAT,
-            "not known to this version: the schema history stands in",
+            "not known to this version: canald asks information_schema, and DDL between rows can leave it in doubt",
         ),
     }
 }
