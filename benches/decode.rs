@@ -5,7 +5,8 @@
 //! them anew) and are repeated end to end. Bytes a second are those of binlog; bytes a row are those of
 //! the rows events alone.
 //!
-//! `--table` prints one table beside the budgets, with heap allocations; without it, criterion runs.
+//! `--table` prints one table beside the budgets, with heap allocations (words behind it choose cases);
+//! without it, criterion runs.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -26,8 +27,17 @@ static ALLOCATOR: AllocCounter<mimalloc::MiMalloc> = AllocCounter(mimalloc::MiMa
 
 fn main() -> Result<()> {
     let cases = cases()?;
-    if std::env::args().any(|argument| argument == "--table") {
-        return print_table(&cases);
+    let arguments: Vec<String> = std::env::args().collect();
+    if arguments.iter().any(|argument| argument == "--table") {
+        let named = |case: &&Case| {
+            arguments
+                .iter()
+                .any(|argument| case.name.contains(argument))
+        };
+        return match cases.iter().filter(named).collect::<Vec<_>>() {
+            some if !some.is_empty() => print_table(&some),
+            _ => print_table(&cases.iter().collect::<Vec<_>>()),
+        };
     }
     let mut criterion = Criterion::default().configure_from_args();
     for case in &cases {
@@ -216,7 +226,7 @@ fn sample(flow: &mut Flow<'_>) -> Result<Sample> {
 }
 
 #[expect(clippy::print_stdout, reason = "the figures are what the bench is for")]
-fn print_table(cases: &[Case]) -> Result<()> {
+fn print_table(cases: &[&Case]) -> Result<()> {
     println!(
         "{:<18} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>7} {:>12} {:>7}",
         "one core",
