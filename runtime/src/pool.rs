@@ -94,7 +94,7 @@ mod tests {
         let (sender, results) = channel();
         for n in 0..count {
             let sender = sender.clone();
-            pool.run(move || sender.send(n * n).unwrap());
+            pool.run(move || sender.send(n * n).expect("the test listens"));
         }
         drop(sender);
         let mut results: Vec<_> = results.into_iter().collect();
@@ -121,7 +121,7 @@ mod tests {
         });
         pool.run(move || {
             kept.publish(7);
-            done.send(()).unwrap();
+            done.send(()).expect("the test waits");
         });
         wait.recv().unwrap();
         assert_eq!(ring.consume(), Some(Err(Abandoned)));

@@ -9,6 +9,7 @@
 //! The *metadata* link asks what the source is and what its tables look like; the *dump* link reads.
 //! A destination that is stopped keeps serving what it holds.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -58,7 +59,7 @@ pub(super) enum Role {
 #[derive(Debug)]
 pub(super) enum Question {
     Nothing,
-    Discovery(Discovery),
+    Discovery(Box<Discovery>),
     GtidProof,
     BinaryLogs,
     /// The same list, for its first file.
@@ -172,20 +173,11 @@ impl Instance {
     pub(super) fn dial(&mut self, now: Instant, role: Role) {
         self.source.next_link += 1;
         let id = LinkId(self.source.next_link);
-        let config = &self.config.source;
-        let link = LinkConfig {
-            username: config.username.clone(),
-            password: config.password.clone(),
-            database: config.database.clone(),
-            ssl: config.ssl,
-            handshake_timeout: config.query_timeout,
-            query_timeout: config.query_timeout,
-            silence: config.silence,
-        };
+        let config = LinkConfig::to(&self.config.source);
         let seed = self.rng.split(&format!("link {}", id.0));
         let link = Some(Link {
             id,
-            replica: Replica::new(link, seed, now),
+            replica: Replica::new(config, seed, now),
         });
         match role {
             Role::Metadata => self.source.metadata = link,
@@ -329,7 +321,7 @@ impl Instance {
             return self.ask_table(now);
         }
         let discovery = Discovery::new(ready.version.clone(), &self.config.source.username);
-        self.source.question = Question::Discovery(discovery);
+        self.source.question = Question::Discovery(Box::new(discovery));
         self.ask_discovery(now);
     }
 
@@ -403,7 +395,7 @@ impl Instance {
     fn objection(&self, facts: &SourceFacts) -> Option<String> {
         let (formats, images) = (&self.config.binlog_formats, &self.config.row_images);
         if !facts.log_bin {
-            return Some("the source keeps no binlog: start it with --log-bin".into());
+            return Some("the source keeps no binlog (log_bin=OFF): set log_bin in its configuration and restart it".into());
         }
         if facts.binlog_format == "STATEMENT"
             || !(formats.is_empty() || formats.contains(&facts.binlog_format))
@@ -681,6 +673,14 @@ impl Instance {
         self.enter(now, Stage::Streaming, reason, None);
     }
 
+    /// What is being read, for whoever wonders which place a refusal means.
+    fn reading_place(&self) -> String {
+        match self.splitter.resume() {
+            Some(resume) => format!("reading {} on from {}", self.address(), resume.boundary),
+            None => self.status.reason.clone(),
+        }
+    }
+
     /// A link is over.
     pub(super) fn broken(&mut self, now: Instant, role: Role, fault: LinkFault) {
         if role == Role::Metadata && self.status.stage == Stage::Streaming {
@@ -698,7 +698,10 @@ impl Instance {
                     self.source.refused = Some(reason);
                     self.retry_now(now);
                 }
-                Verdict::Stop(reason) => self.stop_source(now, format!("{reason} ({fault})")),
+                Verdict::Stop(reason) => {
+                    let place = self.reading_place();
+                    self.stop_source(now, format!("{place}: {reason} ({fault})"));
+                }
                 Verdict::RetryIn(pause) => self.pause(now, pause, fault.to_string()),
             };
         }

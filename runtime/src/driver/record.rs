@@ -23,10 +23,7 @@ pub enum RecordFault {
     #[error(transparent)]
     File(#[from] FileFault),
     /// Neither it nor the one before is good.
-    #[error(
-        "{path} and {path}.1 cannot be used: {fault}; restore one of them from a backup, or remove both \
-         to start anew without cursors"
-    )]
+    #[error("{path} and the one before it cannot be used: {fault}")]
     Damaged {
         /// Where it is.
         path: String,
