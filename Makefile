@@ -12,10 +12,11 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(CACHE)/tools/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 
-.PHONY: test demo bench fmt format lint doc deny sim-check loom units clean-servers
+.PHONY: test demo bench fmt format lint fast doc loom sim-check deny servers clean-servers
 .DELETE_ON_ERROR:
 
-test: fmt lint doc deny sim-check loom units
+# The quick ones first.
+test: fmt lint fast doc loom sim-check deny servers
 
 # Is everything formatted? (`make format` does it.)
 fmt:
@@ -45,9 +46,13 @@ sim-check:
 loom:
 	RUSTFLAGS="--cfg loom" $(CARGO) test -p canald-handoff --release --test loom --target-dir $(TARGET)/loom
 
-# Everything else: unit tests, golden files, real servers and stock clients.
-units:
-	$(CARGO) test --workspace
+# Unit tests, properties and golden files: no server, no network beyond loopback.
+fast:
+	$(CARGO) test --workspace --exclude canald-tests
+
+# Real servers and stock clients.
+servers:
+	$(CARGO) test -p canald-tests
 
 demo:
 	$(CARGO) build -p canald --bin canald

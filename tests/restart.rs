@@ -4,7 +4,6 @@
 //! Every row holds the next number of one sequence, so what a client sees tells what it missed.
 //! `CANALD_TEST_SEED=N` repeats the choices of a run; what the machines do meanwhile is their own.
 
-use std::io::Write as _;
 use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

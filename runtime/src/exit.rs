@@ -4,6 +4,7 @@ use std::io;
 use std::process::ExitCode;
 
 use crate::config::{Problems, SourceUrlError};
+use crate::driver::server::ServerFault;
 use crate::files::LockFault;
 use crate::net::DialFault;
 use crate::output::OutputClosed;
@@ -18,7 +19,7 @@ pub enum Exit {
     Failure,
     /// The command line or the configuration is wrong; the same code as for a flag that does not exist.
     Usage,
-    /// The source or the server cannot be reached, or refuses us.
+    /// The source or the server cannot be reached, refuses us, or is not ready to be read.
     Source,
     /// Data cannot be read: a damaged file, an event that makes no sense, a position that is gone.
     Data,
@@ -32,7 +33,7 @@ Exit codes:
   0  done, or nobody reads the output any more
   1  any other failure
   2  the command line or the configuration is wrong
-  3  the source or the server cannot be reached, or refuses
+  3  the source or the server cannot be reached, refuses, or is not ready to be read
   4  data cannot be read: a damaged file, an impossible event, a position that is gone
   5  a port or a data folder is taken by another process";
 
@@ -72,11 +73,11 @@ impl Exit {
         if cause.is::<DialFault>() || cause.is::<TlsFault>() {
             return Some(Self::Source);
         }
+        if let Some(fault) = cause.downcast_ref::<ServerFault>() {
+            return Some(Self::of_server(fault));
+        }
         if let Some(fault) = cause.downcast_ref::<LockFault>() {
-            return Some(match fault {
-                LockFault::Held { .. } => Self::Busy,
-                LockFault::Unusable(_) => Self::Usage,
-            });
+            return Some(Self::of_lock(fault));
         }
         let error = cause.downcast_ref::<io::Error>()?;
         if error
@@ -86,6 +87,27 @@ impl Exit {
             return Some(Self::Ok);
         }
         (error.kind() == io::ErrorKind::AddrInUse).then_some(Self::Busy)
+    }
+
+    const fn of_lock(fault: &LockFault) -> Self {
+        match fault {
+            LockFault::Held { .. } => Self::Busy,
+            LockFault::Unusable(_) => Self::Usage,
+        }
+    }
+
+    fn of_server(fault: &ServerFault) -> Self {
+        match fault {
+            ServerFault::Lock(fault) => Self::of_lock(fault),
+            ServerFault::Record { .. } => Self::Data,
+            ServerFault::Config { .. } => Self::Usage,
+            ServerFault::Listen { cause, .. } if cause.kind() == io::ErrorKind::AddrInUse => {
+                Self::Busy
+            }
+            ServerFault::Listen { .. } => Self::Usage,
+            ServerFault::NoneStarted(_) => Self::Source,
+            ServerFault::AllFailed | ServerFault::NotStored => Self::Failure,
+        }
     }
 
     /// An error that ends the command this way, with the text of `error`.

@@ -1,13 +1,14 @@
 //! The runtime of canald: everything that touches the world, and decides nothing.
 //!
 //! The core (`canald_core`) decides; what is here carries bytes, time and files to it and back, through
-//! the seams in [`env`], so that the simulator can put its own world under the same drivers. With the
+//! the seams in [`mod@env`], so that the simulator can put its own world under the same drivers. With the
 //! feature `daemon` there is the real world too: sockets with TLS, the disk, threads, the command line.
 
 #![forbid(unsafe_code)]
 
 pub mod clock;
 pub mod config;
+pub mod driver;
 pub mod env;
 pub mod files;
 pub mod net;

@@ -40,9 +40,10 @@ impl<W: Write> Output<W> {
 }
 
 fn named(error: io::Error) -> io::Error {
-    match error.kind() {
-        io::ErrorKind::BrokenPipe => io::Error::other(OutputClosed),
-        _ => error,
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        io::Error::other(OutputClosed)
+    } else {
+        error
     }
 }
 

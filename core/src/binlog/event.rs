@@ -372,6 +372,12 @@ pub enum EventProblem {
         "canald does not know this type and the event is not marked as ignorable, so skipping it could lose data"
     )]
     UnknownType,
+    /// What follows in the file is encrypted.
+    #[error(
+        "the file is encrypted by MariaDB from here on, and only its server can read it; fetch it with \
+         `mariadb-binlog --read-from-remote-server --raw`"
+    )]
+    Encrypted,
     /// Its end would lie beyond 64 bits, or its start before the file's.
     #[error("its end position {log_pos} does not fit a size of {size} bytes")]
     Place {

@@ -1,6 +1,6 @@
 //! Binlog events: their framing, their bodies, and the values in rows (binlog-parser reference §2, §3).
 //!
-//! [`file`] cuts a binlog *file* into raw events; a dump delivers them one a packet. Either way each
+//! [`mod@file`] cuts a binlog *file* into raw events; a dump delivers them one a packet. Either way each
 //! raw event goes through [`stream::EventStream`], which verifies it and places it in its file, and
 //! then, if anyone needs its body, through [`event::Event::parse`].
 

@@ -29,7 +29,7 @@ const TEN_TO_16: u64 = 10_000_000_000_000_000;
 #[inline]
 const fn eight_digits(n: u64) -> u64 {
     debug_assert!(n < TEN_TO_8);
-    let fours = n / 10_000 | (n % 10_000) << 32;
+    let fours = (n / 10_000) | ((n % 10_000) << 32);
     let hundreds = ((fours * 10_486) >> 20) & 0x0000_007f_0000_007f;
     let twos = hundreds | (fours - 100 * hundreds) << 16;
     let tens = ((twos * 103) >> 10) & 0x000f_000f_000f_000f;

@@ -256,7 +256,7 @@ impl Prelude {
 
     /// Bytes of the prelude, the header included.
     #[must_use]
-    pub const fn len(&self) -> usize {
+    pub const fn bytes(&self) -> usize {
         1 + varint_len(self.entry_len as u64) + self.entry_len - self.store_len
     }
 

@@ -26,7 +26,7 @@ pub enum PatternProblem {
     /// A quantifier with nothing before it.
     #[error("the quantifier {0} follows nothing; for a literal one write \\{0}")]
     NothingToRepeat(char),
-    /// `{m,n}` with m above n, or a count above [`REPEAT_MAX`].
+    /// `{m,n}` with m above n, or a count above `REPEAT_MAX`.
     #[error("a repetition needs {{m,n}} with m at most n and n at most {REPEAT_MAX}")]
     Repetition,
     /// A class without its end.

@@ -123,6 +123,16 @@ impl Instance {
         }
     }
 
+    /// Where the destination's first client begins: with its very start, though temporary readers may
+    /// have had it out of the ring already. None if there is a client.
+    pub(super) fn start_for_the_first(&self) -> Option<Cursor> {
+        let record = self.durable.record();
+        match record.clients.is_empty() {
+            true => record.start.clone(),
+            false => None,
+        }
+    }
+
     /// Where a client stands that has just come: before the oldest entry that it will be given.
     pub(super) fn first_cursor(&self) -> Option<Cursor> {
         let (entry, last_acked, resume) = match self.store.oldest() {

@@ -170,19 +170,25 @@ impl Instance {
                 Appetite::Enough
             }
             SeekStep::Scan(_) if !event.is_artificial => {
-                let ends = match stream.parse(&event) {
-                    Ok(Payload::Xid(_)) => true,
-                    Ok(Payload::Query(query)) => query.sql != b"BEGIN",
-                    _ => false,
-                };
-                let kind = if ends {
-                    SeekEvent::TransactionEnd
-                } else {
-                    SeekEvent::Other
+                let kind = match stream.parse(&event) {
+                    Ok(payload) if ends_transaction(&payload) => SeekEvent::TransactionEnd,
+                    Ok(_) | Err(_) => SeekEvent::Other,
                 };
                 seek.handle_event(kind, seconds, event.end)
             }
-            _ => Appetite::More,
+            SeekStep::Created(_)
+            | SeekStep::Scan(_)
+            | SeekStep::Found(_)
+            | SeekStep::NotFound(_) => Appetite::More,
         }
     }
+}
+
+/// Whether reading may begin behind an event. Of statements only these stand inside of a transaction.
+fn ends_transaction(payload: &Payload<'_>) -> bool {
+    const INSIDE: [&[u8]; 3] = [b"BEGIN", b"SAVEPOINT", b"ROLLBACK TO"];
+    if let Payload::Query(query) = payload {
+        return !INSIDE.iter().any(|word| query.sql.starts_with(word));
+    }
+    matches!(payload, Payload::Xid(_))
 }

@@ -37,7 +37,7 @@ use crate::filter::{ColumnFilter, ColumnFilterError, FilterError};
 use crate::instance::clients::{Client, Judges};
 use crate::instance::durable::{Durable, Version};
 use crate::instance::serve::{WaitingGet, WaitingSave};
-use crate::instance::source::Source;
+use crate::instance::source::{Role, Source};
 use crate::meta::cursor::Cursor;
 use crate::meta::identity::{ClientId, Destination};
 use crate::meta::ledger::{Generation, Ledger};
@@ -348,6 +348,9 @@ impl Instance {
         self.move_jobs(now);
         self.ask_for_tables(now);
         self.reread_if_wanted(now);
+        // Statements are not always answers to something that a link said.
+        self.pump(now, Role::Metadata);
+        self.pump(now, Role::Dump);
         self.note_flow(now);
         if !self.waiting_gets.is_empty() {
             self.serve_waiting(now);

@@ -127,17 +127,23 @@ impl Instance {
                 why: why.to_string(),
             })?;
         let known = self.clients.contains_key(&id);
+        let first = self.start_for_the_first();
         if known {
             self.refilter(id, &filter, verdicts);
         } else {
-            self.add_client(now, id, &filter, verdicts);
+            let from = match &first {
+                _ if id.is_temporary() => ReadFrom::Newest,
+                Some(start) => ReadFrom::At(start.position.clone()),
+                None => ReadFrom::Oldest,
+            };
+            self.add_client(now, id, &filter, verdicts, from);
             self.hold(request.session, id)?;
         }
         let unchanged = known && filter.is_empty();
         if id.is_temporary() || unchanged {
             return Ok(Some(Reply::Done));
         }
-        let cursor = self.first_cursor();
+        let cursor = first.or_else(|| self.first_cursor());
         let version = self.durable.change_now(|record| {
             let client = record
                 .clients
@@ -154,12 +160,14 @@ impl Instance {
         Ok(None)
     }
 
-    fn add_client(&mut self, now: Instant, id: ClientId, filter: &str, verdicts: Verdicts) {
-        let from = if id.is_temporary() {
-            ReadFrom::Newest
-        } else {
-            ReadFrom::Oldest
-        };
+    fn add_client(
+        &mut self,
+        now: Instant,
+        id: ClientId,
+        filter: &str,
+        verdicts: Verdicts,
+        from: ReadFrom,
+    ) {
         self.store.attach(id, from);
         self.clients.insert(
             id,
@@ -201,8 +209,13 @@ impl Instance {
         if id.is_temporary() || !self.durable.record().clients.contains_key(&id) {
             return Ok(Some(Reply::Done));
         }
+        let next = self.first_cursor();
         let version = self.durable.change_now(|record| {
-            record.clients.remove(&id);
+            let left = record.clients.remove(&id).and_then(|client| client.cursor);
+            // Who comes next begins here, and not where the first one once began.
+            if record.clients.is_empty() {
+                record.start = next.or(left).or_else(|| record.start.take());
+            }
         });
         self.waiting_saves.push(WaitingSave { version, request });
         Ok(None)

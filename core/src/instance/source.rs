@@ -9,6 +9,7 @@
 //! The *metadata* link asks what the source is and what its tables look like; the *dump* link reads.
 //! A destination that is stopped keeps serving what it holds.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -27,12 +28,12 @@ use crate::mysql::replica::{DumpFrom, DumpRequest, LinkConfig, Replica, ReplicaO
 use crate::pipeline::fault::SplitFault;
 use crate::pipeline::gtids::GtidTracker;
 use crate::pipeline::split::{Restart, SkipThrough};
-use crate::position::BinlogPosition;
+use crate::position::{BinlogFile, BinlogPosition};
 use crate::source::facts::{Discovery, EndOfLog, SourceFacts, SourceFault, SourceIdentity};
 use crate::source::fault::{DumpFault, Retries, StopReason, Verdict};
 use crate::source::start::{GtidProof, StartDecision, StartQuestion, StoredPlace};
 use crate::source::statements::{
-    Necessity, SessionStatement, dump_session, mariadb_gtid_start, mysql_gtid_proof,
+    BINARY_LOGS, Necessity, SessionStatement, dump_session, mariadb_gtid_start, mysql_gtid_proof,
 };
 use crate::status::Stage;
 use crate::time::Instant;
@@ -58,9 +59,11 @@ pub(super) enum Role {
 #[derive(Debug)]
 pub(super) enum Question {
     Nothing,
-    Discovery(Discovery),
+    Discovery(Box<Discovery>),
     GtidProof,
     BinaryLogs,
+    /// The same list, for its first file.
+    OldestLog,
     Table(TableAsk),
 }
 
@@ -87,7 +90,6 @@ pub(super) struct DumpPlan {
 
 #[derive(Clone, Debug)]
 enum PlanFrom {
-    Oldest,
     Position(BinlogPosition),
     Gtid(GtidSet),
 }
@@ -171,20 +173,11 @@ impl Instance {
     pub(super) fn dial(&mut self, now: Instant, role: Role) {
         self.source.next_link += 1;
         let id = LinkId(self.source.next_link);
-        let config = &self.config.source;
-        let link = LinkConfig {
-            username: config.username.clone(),
-            password: config.password.clone(),
-            database: config.database.clone(),
-            ssl: config.ssl,
-            handshake_timeout: config.query_timeout,
-            query_timeout: config.query_timeout,
-            silence: config.silence,
-        };
+        let config = LinkConfig::to(&self.config.source);
         let seed = self.rng.split(&format!("link {}", id.0));
         let link = Some(Link {
             id,
-            replica: Replica::new(link, seed, now),
+            replica: Replica::new(config, seed, now),
         });
         match role {
             Role::Metadata => self.source.metadata = link,
@@ -256,23 +249,20 @@ impl Instance {
 
     pub(super) fn take_bytes(&mut self, now: Instant, id: LinkId, buf: &mut BytesMut) {
         let Some(role) = self.role(id) else { return };
-        if role == Role::Dump {
-            match self.source.dump_state {
-                DumpState::Streaming => return self.take_events(now, buf),
-                DumpState::Locating => return self.take_seek_events(now, buf),
-                DumpState::Closed | DumpState::Preparing { .. } => {}
-            }
-        }
-        if let Some(link) = self.link(role) {
+        let Some(link) = self.link(role) else { return };
+        if !link.replica.is_streaming() {
             link.replica.handle_bytes(now, buf);
             self.pump(now, role);
         }
-        let streams = matches!(
-            self.source.dump_state,
-            DumpState::Streaming | DumpState::Locating
-        );
-        if role == Role::Dump && streams && !buf.is_empty() {
-            self.take_bytes(now, id, buf);
+        let streams = self
+            .link(role)
+            .is_some_and(|link| link.replica.is_streaming());
+        if streams {
+            match self.source.dump_state {
+                DumpState::Streaming => self.take_events(now, buf),
+                DumpState::Locating => self.take_seek_events(now, buf),
+                DumpState::Closed | DumpState::Preparing { .. } => {}
+            }
         }
     }
 
@@ -331,7 +321,7 @@ impl Instance {
             return self.ask_table(now);
         }
         let discovery = Discovery::new(ready.version.clone(), &self.config.source.username);
-        self.source.question = Question::Discovery(discovery);
+        self.source.question = Question::Discovery(Box::new(discovery));
         self.ask_discovery(now);
     }
 
@@ -382,6 +372,7 @@ impl Instance {
                 }
             }
             Question::BinaryLogs => self.binary_logs(now, answer),
+            Question::OldestLog => self.oldest_log(now, answer),
             Question::Table(ask) => self.table_answered(now, ask, answer),
         }
     }
@@ -404,7 +395,7 @@ impl Instance {
     fn objection(&self, facts: &SourceFacts) -> Option<String> {
         let (formats, images) = (&self.config.binlog_formats, &self.config.row_images);
         if !facts.log_bin {
-            return Some("the source keeps no binlog: start it with --log-bin".into());
+            return Some("the source keeps no binlog (log_bin=OFF): set log_bin in its configuration and restart it".into());
         }
         if facts.binlog_format == "STATEMENT"
             || !(formats.is_empty() || formats.contains(&facts.binlog_format))
@@ -479,8 +470,8 @@ impl Instance {
                 self.query(now, Role::Metadata, &sql);
             }
             StartDecision::Earliest => {
-                let purged = self.tracker(Some(&facts.gtid_purged), facts.flavor());
-                self.plan(now, PlanFrom::Oldest, purged, false);
+                self.source.question = Question::OldestLog;
+                self.query(now, Role::Metadata, BINARY_LOGS);
             }
             StartDecision::Latest(end) => self.plan_at_end(now, &end, facts.flavor()),
             StartDecision::Reset { to, lost } => {
@@ -521,6 +512,26 @@ impl Instance {
         }
     }
 
+    /// Reading begins with the oldest file. It is named, so that a start that is resumed after files were
+    /// purged is refused by the source and not quietly moved.
+    fn oldest_log(&mut self, now: Instant, answer: Result<ResultSet, ServerError>) {
+        let set = match answer {
+            Ok(set) => set,
+            Err(error) => return self.retry(now, format!("{BINARY_LOGS}: {error}")),
+        };
+        let Some(facts) = self.source.facts.clone() else {
+            return;
+        };
+        match set.text_at(0, 0) {
+            Some(file) => {
+                let first = BinlogPosition::new(BinlogFile::new(file), BinlogPosition::FIRST_EVENT);
+                let gtids = self.tracker(Some(&facts.gtid_purged), facts.flavor());
+                self.plan(now, PlanFrom::Position(first), gtids, false);
+            }
+            None => self.retry(now, format!("{BINARY_LOGS} lists no file")),
+        }
+    }
+
     /// Reading begins at `position`, found by time.
     pub(super) fn plan_at(&mut self, now: Instant, position: BinlogPosition) {
         self.plan(now, PlanFrom::Position(position), GtidTracker::off(), false);
@@ -531,7 +542,7 @@ impl Instance {
         let skip = if is_stored { self.acked_by_all() } else { None };
         let place = match &from {
             PlanFrom::Position(position) => Some(position.clone()),
-            PlanFrom::Oldest | PlanFrom::Gtid(_) => None,
+            PlanFrom::Gtid(_) => None,
         };
         let gtid = gtids.text().map(String::from);
         self.source.plan = Some(DumpPlan { from, gtids, skip });
@@ -583,7 +594,6 @@ impl Instance {
         let from = match (&self.source.locate, &self.source.plan) {
             (Some(locate), _) => locate.dump_from(),
             (None, Some(plan)) => match &plan.from {
-                PlanFrom::Oldest => DumpFrom::Oldest,
                 PlanFrom::Position(position) => DumpFrom::Position(position.clone()),
                 PlanFrom::Gtid(GtidSet::Mysql(set)) => DumpFrom::MysqlGtid {
                     encoded: set.encode().into(),
@@ -655,13 +665,20 @@ impl Instance {
             fold_names,
         });
         let place = match plan.from {
-            PlanFrom::Oldest => "the oldest event".into(),
             PlanFrom::Position(position) => position.to_string(),
             PlanFrom::Gtid(set) => format!("GTID set {set}"),
         };
         let reason = format!("reading {} from {place}", self.address());
         self.report(Weight::Notice, reason.clone());
         self.enter(now, Stage::Streaming, reason, None);
+    }
+
+    /// What is being read, for whoever wonders which place a refusal means.
+    fn reading_place(&self) -> String {
+        match self.splitter.resume() {
+            Some(resume) => format!("reading {} on from {}", self.address(), resume.boundary),
+            None => self.status.reason.clone(),
+        }
     }
 
     /// A link is over.
@@ -681,7 +698,10 @@ impl Instance {
                     self.source.refused = Some(reason);
                     self.retry_now(now);
                 }
-                Verdict::Stop(reason) => self.stop_source(now, format!("{reason} ({fault})")),
+                Verdict::Stop(reason) => {
+                    let place = self.reading_place();
+                    self.stop_source(now, format!("{place}: {reason} ({fault})"));
+                }
                 Verdict::RetryIn(pause) => self.pause(now, pause, fault.to_string()),
             };
         }

@@ -340,7 +340,7 @@ mod tests {
                 batch: foreign,
             };
             assert_eq!(ledger.check_ack(CLIENT, foreign).unwrap_err(), unknown);
-            assert_eq!(ledger.check_ack(ClientId(1), a).is_err(), true);
+            assert!(ledger.check_ack(ClientId(1), a).is_err());
         }
         assert_eq!(ledger.check_ack(CLIENT, a).unwrap().end, Sequence(5));
         ledger.close(CLIENT, a);

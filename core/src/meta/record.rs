@@ -89,8 +89,7 @@ pub enum MetaFault {
     },
     /// Something in it changed after it was written.
     #[error(
-        "its checksum is {found:08x}, its header names {named}: it is damaged or was edited by hand \
-         (`canald position set` is the way to change it)"
+        "its checksum is {found:08x}, its header names {named}: it is corrupt, or was edited by hand"
     )]
     Checksum {
         /// What the header names.

@@ -294,11 +294,7 @@ mod tests {
             if collation.charset() == "unknown" {
                 continue;
             }
-            assert_eq!(
-                collation_charset(id),
-                Some(&*collation.charset()),
-                "id {id}"
-            );
+            assert_eq!(collation_charset(id), Some(collation.charset()), "id {id}");
             assert!(Charset::from_collation(id).is_some(), "id {id}");
             known += 1;
         }

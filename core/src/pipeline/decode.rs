@@ -241,7 +241,7 @@ impl<'j> Encoder<'j> {
         self.put_header(item, schema, table, kind, guess.rows);
         let store_len = self.store.len() + guess.bytes;
         let prelude = Prelude::new(EntryType::RowData, self.header.len(), store_len);
-        let gap = prelude.len() + self.store.len();
+        let gap = prelude.bytes() + self.store.len();
         self.w
             .reserve(gap.saturating_add(guess.bytes).min(SEGMENT_BYTES_MAX));
         self.w.advance(gap);
@@ -376,10 +376,12 @@ fn header_gtid(stamp: &GtidStamp) -> HeaderGtid<'_> {
 
 /// What XA COMMIT and XA ROLLBACK show besides their text.
 fn xa_props(kind: RowKind, sql: &str) -> Option<XaProps<'_>> {
-    let keywords = match kind {
-        RowKind::XaCommit => "XA COMMIT",
-        RowKind::XaRollback => "XA ROLLBACK",
-        _ => return None,
+    let keywords = if kind == RowKind::XaCommit {
+        "XA COMMIT"
+    } else if kind == RowKind::XaRollback {
+        "XA ROLLBACK"
+    } else {
+        return None;
     };
     Some(XaProps {
         keywords,

@@ -171,12 +171,15 @@ pub fn scout(
 ) -> Result<(), SplitFault> {
     let event = stream.accept(raw)?;
     let touches = match event.header.event_type {
-        EventType::QUERY => match stream.parse(&event)? {
-            Payload::Query(query) => scan_query(&query, stream.format(), fold_names, |scanned| {
-                scanned.touches
-            }),
-            _ => Touches::Nothing,
-        },
+        EventType::QUERY => {
+            if let Payload::Query(query) = stream.parse(&event)? {
+                scan_query(&query, stream.format(), fold_names, |scanned| {
+                    scanned.touches
+                })
+            } else {
+                Touches::Nothing
+            }
+        }
         // what they hold cannot be read yet: it may be anything
         EventType::QUERY_COMPRESSED | EventType::TRANSACTION_PAYLOAD => Touches::Everything,
         _ => Touches::Nothing,

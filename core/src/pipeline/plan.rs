@@ -120,8 +120,8 @@ impl EncodeSettings {
 pub enum PlanError {
     /// The schema is of another version than the rows.
     #[error(
-        "table {table}: its rows have {map} columns, its schema has {schema}; `canald schema show` tells \
-         where the schema is from"
+        "table {table}: its rows have {map} columns, its schema has {schema}: the schema is of \
+         another time"
     )]
     ColumnCount {
         /// The table.

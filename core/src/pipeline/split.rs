@@ -240,6 +240,21 @@ impl Splitter {
         self.jobs.close();
     }
 
+    /// The input ends here, though perhaps not the transaction: what is held of it goes into jobs, and the
+    /// last job is closed. Returns where the transaction began that has no end, if there is one.
+    pub fn end_of_input(&mut self) -> Option<BinlogPosition> {
+        let open = match core::mem::replace(&mut self.group, Group::Outside) {
+            Group::Announced(place) | Group::Begun(place) => {
+                self.transaction.flush_piece(&place.resume, &mut self.jobs);
+                Some(place.resume.boundary)
+            }
+            Group::Outside => None,
+        };
+        self.transaction.forget();
+        self.jobs.close();
+        open
+    }
+
     /// Ranges withheld since this was last asked, for the record beside the cursors.
     pub fn take_withheld(&mut self) -> Vec<Withheld> {
         core::mem::take(&mut self.withheld)
@@ -286,6 +301,10 @@ impl Splitter {
         Ok(())
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "handle_other takes all the rest"
+    )]
     fn process(&mut self, raw: &Bytes) -> Result<(), SplitFault> {
         let event = self.stream.accept(raw)?;
         let payload = self.stream.parse(&event)?;

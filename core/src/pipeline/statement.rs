@@ -192,6 +192,10 @@ impl Splitter {
     }
 
     /// Everything that is neither rows nor an ordinary statement.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "refuse_or_pass names all the rest"
+    )]
     pub(super) fn handle_other(
         &mut self,
         event: &Event<'_>,
@@ -248,7 +252,27 @@ impl Splitter {
             Payload::CompressedQuery(_) => Unsupported::CompressedEvent {
                 event: event.header.event_type.name(),
             },
-            _ => return Ok(()),
+            Payload::FormatDescription
+            | Payload::Rotate(_)
+            | Payload::PreviousGtids(_)
+            | Payload::GtidList(_)
+            | Payload::Heartbeat(_)
+            | Payload::Stop
+            | Payload::BinlogCheckpoint(_)
+            | Payload::StartEncryption
+            | Payload::UserVar(_)
+            | Payload::Ignored => return Ok(()),
+            Payload::Query(_)
+            | Payload::Xid(_)
+            | Payload::TableMap(_)
+            | Payload::Rows(_)
+            | Payload::Gtid(_)
+            | Payload::MariadbGtid(_)
+            | Payload::RowsQuery(_)
+            | Payload::AnnotateRows(_)
+            | Payload::IntVar(_)
+            | Payload::Rand(_)
+            | Payload::Incident(_) => unreachable!("handled before"),
         };
         Err(self.unsupported(event, what))
     }

@@ -122,7 +122,8 @@ impl Transaction {
         self.delivered_piece = false;
     }
 
-    fn flush_piece(&mut self, resume: &Resume, jobs: &mut Jobs) {
+    /// Flushes what is held, though the transaction goes on.
+    pub fn flush_piece(&mut self, resume: &Resume, jobs: &mut Jobs) {
         if !self.holds_changes && !self.delivered_piece {
             return; // only a begin so far: it waits for the first change
         }

@@ -42,8 +42,7 @@ pub struct Charsets<'a> {
     "table {table}: {problem}; binlog: ({binlog}); known: ({known}); \
      to be independent of this, SET PERSIST binlog_row_metadata=FULL on MySQL 8, \
      SET GLOBAL binlog_row_metadata=FULL on MariaDB 10.5; for rows already written, \
-     `canald schema reload` after the table's definition is right, or \
-     canal.instance.filter.table.error=true to set this table aside"
+     canal.instance.filter.table.error=true sets this table aside"
 )]
 pub struct SchemaDoubt {
     /// The table.

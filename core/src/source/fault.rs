@@ -79,9 +79,11 @@ impl DumpFault {
         }
         let text = error.message.to_ascii_lowercase();
         let found = TEXTS.iter().find(|(fragment, _)| text.contains(fragment));
-        match found.map_or(Self::Other, |(_, fault)| *fault) {
-            Self::SourceCorrupt | Self::NotOnEventBoundary => Self::misread(&text),
-            fault => fault,
+        let fault = found.map_or(Self::Other, |(_, fault)| *fault);
+        if matches!(fault, Self::SourceCorrupt | Self::NotOnEventBoundary) {
+            Self::misread(&text)
+        } else {
+            fault
         }
     }
 
@@ -230,26 +232,28 @@ impl StopReason {
     }
 
     const fn cure(&self) -> &'static str {
-        const SET: &str = "restore the files, or accept the gap: canald position set, \
-                           or canal.auto.reset.latest.pos.mode=true";
+        const SET: &str = "restore the files, or accept the gap: begin anew elsewhere (stop canald, remove the \
+                           destination's canald.meta, name the place with --start), or set \
+                           canal.auto.reset.latest.pos.mode=true";
         match self {
             Self::PositionPurged | Self::GtidPurged { .. } => SET,
             Self::PositionImpossible => {
                 "the server lost the end of its log or is another one: compare it with its peers, \
-                 then canald position set"
+                 then begin anew (stop canald, remove the destination's canald.meta, start with --start)"
             }
             Self::PositionInsideEvent => {
-                "canald position set to the end of a transaction (SHOW BINLOG EVENTS lists them)"
+                "begin at the end of a transaction (SHOW BINLOG EVENTS lists them): stop canald, remove the \
+                 destination's canald.meta, start with --start FILE:OFFSET"
             }
             Self::GtidUnknown { .. } => {
                 "wait until the server has caught up, connect to one that has these transactions, \
-                 or canald position set"
+                 or begin anew (stop canald, remove the destination's canald.meta, start with --start)"
             }
             Self::GtidModeOff => "set gtid_mode=ON on the server, or canal.instance.gtidon=false",
             Self::BinlogOff => "set log_bin on the server and restart it",
             Self::SourceCorrupt => {
-                "check the server's disk and error log; connect to a replica, or canald position set \
-                 behind the damage"
+                "check the server's disk and error log; connect to a replica, or begin behind \
+                 the damage (stop canald, remove the destination's canald.meta, start with --start)"
             }
             Self::ChecksumNotNegotiated => {
                 "something between canald and the server drops the session's variables: connect directly"
@@ -261,10 +265,13 @@ impl StopReason {
                 "stop the other one, or set canal.instance.mysql.slaveId to an id of its own"
             }
             Self::SwitchUnproven { .. } => {
-                "connect to the server it was recorded on, use GTIDs, canald position set, \
-                 or canald.switch.by.time=true"
+                "connect to the server it was recorded on, use GTIDs, or set \
+                 canald.switch.by.time=true"
             }
-            Self::PlaceWithoutFile => "canald position set, or canald.switch.by.time=true",
+            Self::PlaceWithoutFile => {
+                "begin anew (stop canald, remove the destination's canald.meta, start with --start), or \
+                 set canald.switch.by.time=true"
+            }
             Self::TimeBeforeLog { .. } => "choose a later time, or --start earliest",
         }
     }
@@ -601,7 +608,7 @@ mod tests {
         assert_eq!(
             unproven.to_string(),
             "the place b.000001:4 was recorded on server-1 and means nothing on server-2: connect to the \
-             server it was recorded on, use GTIDs, canald position set, or canald.switch.by.time=true"
+             server it was recorded on, use GTIDs, or set canald.switch.by.time=true"
         );
         assert!(!unproven.allows_reset());
         assert!(StopReason::PositionPurged.allows_reset());

@@ -1,7 +1,8 @@
 //! `canald check`: whether a source will do, judged before anything is read from it.
 //!
 //! The runtime asks [`questions`] and hands the answers to [`judge`], which returns a [`Finding`] for
-//! each subject, in the order in which an operator would put things right.
+//! each subject, in the order in which an operator would put things right. What keeps it from asking has
+//! a finding too: [`disconnected`] and [`refused`].
 
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -15,6 +16,10 @@ use super::statements;
 use crate::config::{InstanceConfig, Start};
 use crate::mysql::handshake::Flavor;
 use crate::mysql::query::{ResultSet, ServerError};
+
+mod access;
+
+pub use access::{disconnected, refused};
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -165,8 +170,10 @@ fn version(facts: &SourceFacts) -> Finding {
         Flavor::Mysql => (5, 6, 0),
         Flavor::Mariadb => (10, 0, 0),
     };
-    // Distributions put theirs into parentheses.
-    let comment = facts.version_comment.trim_matches(['(', ')']);
+    let comment = facts.version_comment.as_str();
+    // Distributions put all of theirs into parentheses.
+    let inner = comment.strip_prefix('(').and_then(|c| c.strip_suffix(')'));
+    let comment = inner.unwrap_or(comment);
     let found = if comment.is_empty() {
         facts.version.to_string()
     } else {
@@ -256,7 +263,7 @@ fn row_metadata(facts: &SourceFacts) -> Finding {
         ),
         None => ok(
             WHAT,
-            "not known to this version: the schema history stands in",
+            "not known to this version: canald asks information_schema, and DDL between rows can leave it in doubt",
         ),
     }
 }
@@ -366,21 +373,25 @@ fn reach(facts: &SourceFacts, answer: Option<&Result<ResultSet, ServerError>>) -
     let (Some(first), Some(last)) = (logs.first(), logs.last()) else {
         return advice(WHAT, "not known", "nothing: the server lists none");
     };
-    let mib = logs
+    let bytes = logs
         .iter()
-        .fold(0_u64, |sum, log| sum.saturating_add(log.size))
-        >> 20;
+        .fold(0_u64, |sum, log| sum.saturating_add(log.size));
+    let size = match bytes >> 20 {
+        0 => format!("{} KiB", bytes.div_ceil(1 << 10)),
+        mib => format!("{mib} MiB"),
+    };
     let expire = facts.binlog_expire_seconds;
     let kept = match expire {
         0 => "kept until purged by hand".to_owned(),
         seconds => format!("kept for {} h", seconds / 3600),
     };
-    let found = format!(
-        "{} to {}, {} files, {mib} MiB, {kept}",
-        first.file,
-        last.file,
-        logs.len()
-    );
+    let found = match logs.len() {
+        1 => format!("{} alone, {size}, {kept}", first.file),
+        count => format!(
+            "{} to {}, {count} files, {size}, {kept}",
+            first.file, last.file
+        ),
+    };
     if (1..SHORT_SECONDS).contains(&expire) {
         return advice(
             WHAT,
@@ -483,7 +494,11 @@ fn server_id(
             == Some(&ours.to_string())
     });
     let Some(row) = clash else {
-        return ok(WHAT, format!("{ours}, {} other replicas", set.rows.len()));
+        return match set.rows.len() {
+            0 => ok(WHAT, format!("{ours}, no other replica")),
+            1 => ok(WHAT, format!("{ours}, 1 other replica")),
+            many => ok(WHAT, format!("{ours}, {many} other replicas")),
+        };
     };
     let uuid = set
         .text(row, "Replica_UUID")
@@ -555,6 +570,36 @@ mod tests {
                 .all(|finding| finding.level != Level::Problem),
             "{mariadb:?}"
         );
+    }
+
+    #[test]
+    fn the_version_is_shown_as_its_distribution_calls_it() {
+        for (comment, shown) in [
+            ("", "MySQL 8.4.13"),
+            ("(Debian)", "MySQL 8.4.13 (Debian)"),
+            (
+                "MySQL Community Server (GPL)",
+                "MySQL 8.4.13 (MySQL Community Server (GPL))",
+            ),
+        ] {
+            let mut facts = facts();
+            facts.version_comment = comment.into();
+            assert_eq!(version(&facts).found, shown);
+        }
+    }
+
+    #[test]
+    fn the_files_are_counted_and_measured() {
+        let file = |size| {
+            let files: [&[&str]; 1] = [&["b.000001", size]];
+            result(&["Log_name", "File_size"], &files)
+        };
+        for (size, shown) in [
+            ("1253", "b.000001 alone, 2 KiB, kept for 720 h"),
+            ("9437184", "b.000001 alone, 9 MiB, kept for 720 h"),
+        ] {
+            assert_eq!(reach(&facts(), Some(&Ok(file(size)))).found, shown);
+        }
     }
 
     #[test]

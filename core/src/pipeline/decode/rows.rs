@@ -173,11 +173,9 @@ impl<'j> RowsEvent<'j> {
             Some(()) => all.len() - rest.len(),
             None => all.len(),
         };
-        let rows = if row_bytes == 0 {
-            1
-        } else {
-            (all.len() + row_bytes / 2) / row_bytes
-        };
+        let rows = (all.len() + row_bytes / 2)
+            .checked_div(row_bytes)
+            .unwrap_or(1);
         let overhead = rows.saturating_mul(images * self.plan.image_overhead());
         let bytes = overhead.saturating_add(all.len() + all.len() / 4);
         Guess {
@@ -480,6 +478,10 @@ fn upper24(raw: &[u8]) -> [u8; 4] {
 impl ValueScratch<'_> {
     /// Writes the text of one value; for bounded texts there is a window.
     #[inline]
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "put_bounded takes all the rest"
+    )]
     fn put(&mut self, format: &Format, raw: &[u8], w: &mut Writer) -> Result<(), ReadError> {
         match format {
             Format::Text(charset) => charset.write(raw, w),
@@ -514,7 +516,7 @@ impl ValueScratch<'_> {
                     .0
                     .iter()
                     .enumerate()
-                    .filter(|(i, _)| mask >> i & 1 == 1);
+                    .filter(|(i, _)| (mask >> i) & 1 == 1);
                 for (nth, (_, label)) in labels.enumerate() {
                     if nth > 0 {
                         w.put_u8(b',');

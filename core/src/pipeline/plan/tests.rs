@@ -131,8 +131,8 @@ fn old_times_without_a_fraction_are_decoded() {
 #[test]
 fn a_schema_of_another_version_is_refused() {
     let error = build(vec![mapped(3, 0), mapped(3, 0)], vec![column("int", None)]).unwrap_err();
-    let text = "table s.t: its rows have 2 columns, its schema has 1; `canald schema show` tells where the \
-                schema is from";
+    let text =
+        "table s.t: its rows have 2 columns, its schema has 1: the schema is of another time";
     assert_eq!(error.to_string(), text);
 }
 

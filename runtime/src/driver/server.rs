@@ -1,0 +1,263 @@
+//! Runs a whole server: takes the data folder and the port, reads the records, and starts one task per
+//! destination and one per connection.
+//!
+//! At the end connections are told first, then destinations store what must be stored.
+
+use std::io;
+use std::net::SocketAddr;
+
+use canald_core::config::Credentials;
+use canald_core::instance::{ConfigFault, Instance};
+use canald_core::meta::identity::Destination;
+use canald_core::request::SessionId;
+use canald_core::session::{AUTH_TIMEOUT_DEFAULT, Session, SessionConfig};
+use canald_core::time::Duration;
+use thiserror::Error;
+use tokio::sync::mpsc::Receiver;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tracing::{error, info, warn};
+
+use crate::clock::Clock as _;
+use crate::config::ServerConfig;
+use crate::driver::inbox::{Instances, ToInstance};
+use crate::driver::instance::{InstanceDriver, Standing, WorkerLost};
+use crate::driver::record::{self, RecordFault};
+use crate::driver::session::SessionDriver;
+use crate::env::World;
+use crate::files::{Files as _, LockFault};
+use crate::net::Net as _;
+
+/// Pause after an accept that failed: the process is out of descriptors, or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long destinations may take to store what they must at the end.
+pub const STOP_WITHIN: Duration = Duration::from_secs(10);
+
+/// Why a server does not run, or ended.
+#[derive(Debug, Error)]
+pub enum ServerFault {
+    /// The data folder is not ours.
+    #[error(transparent)]
+    Lock(#[from] LockFault),
+    /// A destination's record.
+    #[error("destination {destination} does not start: {fault}")]
+    Record {
+        /// Which.
+        destination: Destination,
+        /// Why.
+        fault: RecordFault,
+    },
+    /// A destination's configuration.
+    #[error("destination {destination} does not start: {fault}")]
+    Config {
+        /// Which.
+        destination: Destination,
+        /// Why.
+        fault: ConfigFault,
+    },
+    /// The port.
+    #[error("cannot listen on {at}: {cause}; choose another with --listen or canal.port")]
+    Listen {
+        /// Where.
+        at: SocketAddr,
+        /// The system's words.
+        cause: io::Error,
+    },
+    /// No destination could begin, and trying again cannot mend it.
+    #[error("nothing can be served: {}", .0.join("; "))]
+    NoneStarted(Vec<String>),
+    /// Every destination ended through a fault of canald itself.
+    #[error("every destination has failed: see the log")]
+    AllFailed,
+    /// At the end not everything could be stored.
+    #[error(
+        "stopped, but within {} s not every destination could store its cursors: what clients \
+         acknowledged last may be given out again", STOP_WITHIN.as_secs()
+    )]
+    NotStored,
+}
+
+/// A server that has its folder and its port.
+pub struct Server<W: World> {
+    world: W,
+    credentials: Credentials,
+    listener: <W::Net as crate::net::Net>::Listener,
+    address: SocketAddr,
+    instances: Instances,
+    drivers: Vec<(Destination, InstanceDriver<W>, Receiver<ToInstance>)>,
+    _lock: <W::Files as crate::files::Files>::Lock,
+}
+
+impl<W: World> Server<W> {
+    /// Takes the data folder and the port, and reads all records. Nothing is served yet.
+    ///
+    /// # Errors
+    /// [`ServerFault`]
+    pub async fn start(world: W, config: ServerConfig) -> Result<Self, ServerFault> {
+        let lock = world.files().lock(&config.data).await?;
+        let names = config.destinations.iter();
+        let names = names.map(|d| d.instance.destination.clone());
+        let (instances, mut inboxes) = Instances::new(names);
+        let mut drivers = Vec::new();
+        for destination in config.destinations {
+            let name = destination.instance.destination.clone();
+            let inbox = inboxes.remove(&name);
+            let inbox = inbox.expect("the configuration names each destination once");
+            let loaded = record::load(world.files(), &destination.folder).await;
+            let loaded = loaded.map_err(|fault| ServerFault::Record {
+                destination: name.clone(),
+                fault,
+            })?;
+            for note in &loaded.notes {
+                warn!(destination = %name, "{note}");
+            }
+            let (seed, now) = (world.seed(), world.clock().now());
+            let instance = destination.instance.clone();
+            let machine = Instance::new(instance, loaded.record, seed, now);
+            let machine = machine.map_err(|fault| ServerFault::Config {
+                destination: name.clone(),
+                fault,
+            })?;
+            let driver = InstanceDriver::new(world.clone(), destination, machine);
+            drivers.push((name, driver, inbox));
+        }
+        let listen = |cause| ServerFault::Listen {
+            at: config.listen,
+            cause,
+        };
+        let listener = world.net().listen(config.listen).await.map_err(listen)?;
+        let address = world.net().local_addr(&listener).map_err(listen)?;
+        Ok(Self {
+            credentials: config.credentials,
+            listener,
+            address,
+            instances,
+            drivers,
+            _lock: lock,
+            world,
+        })
+    }
+
+    /// Where clients connect.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `stop` ends, then stores what must be stored.
+    ///
+    /// # Errors
+    /// [`ServerFault`]
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), ServerFault> {
+        let Self {
+            world,
+            credentials,
+            listener,
+            instances,
+            drivers,
+            _lock,
+            ..
+        } = self;
+        let (stop_sessions, sessions_stop) = watch::channel(false);
+        let (stop_instances, instances_stop) = watch::channel(false);
+        let accepting = accept(
+            world.clone(),
+            listener,
+            credentials,
+            instances,
+            sessions_stop,
+        );
+        let mut standings = Vec::new();
+        let mut running = Vec::new();
+        for (name, driver, inbox) in drivers {
+            standings.push((name.clone(), driver.standing()));
+            let run = driver.run(inbox, instances_stop.clone());
+            running.push((name, tokio::spawn(run)));
+        }
+        let outcome = tokio::select! {
+            biased;
+            () = stop => Ok(()),
+            reasons = none_started(standings.clone()) => Err(ServerFault::NoneStarted(reasons)),
+            () = all_ended(standings) => Err(ServerFault::AllFailed),
+            never = accepting => match never {},
+        };
+        info!("stopping");
+        stop_sessions.send_replace(true);
+        stop_instances.send_replace(true);
+        let deadline = world.clock().now() + STOP_WITHIN;
+        let stored = tokio::select! {
+            biased;
+            () = ended(running) => true,
+            () = world.clock().sleep_until(deadline) => false,
+        };
+        outcome.and(if stored {
+            Ok(())
+        } else {
+            Err(ServerFault::NotStored)
+        })
+    }
+}
+
+/// Takes connections for ever.
+async fn accept<W: World>(
+    world: W,
+    mut listener: <W::Net as crate::net::Net>::Listener,
+    credentials: Credentials,
+    instances: Instances,
+    stop: watch::Receiver<bool>,
+) -> core::convert::Infallible {
+    let mut next = 0;
+    loop {
+        let (stream, peer) = match world.net().accept(&mut listener).await {
+            Ok(accepted) => accepted,
+            Err(cause) => {
+                warn!("a connection could not be taken: {cause}");
+                let clock = world.clock();
+                clock.sleep_until(clock.now() + ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        next += 1;
+        let id = SessionId(next);
+        let config = SessionConfig {
+            id,
+            credentials: credentials.clone(),
+            auth_timeout: AUTH_TIMEOUT_DEFAULT,
+        };
+        let clock = world.clock().clone();
+        let machine = Session::new(config, world.seed(), clock.now());
+        let driver = SessionDriver::new((stream, peer), clock, (id, machine), instances.clone());
+        tokio::spawn(driver.run(stop.clone()));
+    }
+}
+
+/// Ends when every destination stopped before it read anything, for reasons that stay.
+async fn none_started(standings: Vec<(Destination, watch::Receiver<Standing>)>) -> Vec<String> {
+    let mut reasons = Vec::new();
+    for (name, mut standing) in standings {
+        match standing.wait_for(|s| s.failed_at_start).await {
+            Ok(standing) => reasons.push(format!("{name}: {}", standing.reason)),
+            // It has ended, which is another matter.
+            Err(_) => core::future::pending().await,
+        }
+    }
+    reasons
+}
+
+/// Ends when no destination's task runs any more.
+async fn all_ended(standings: Vec<(Destination, watch::Receiver<Standing>)>) {
+    for (_, mut standing) in standings {
+        while standing.changed().await.is_ok() {}
+    }
+}
+
+async fn ended(running: Vec<(Destination, JoinHandle<Result<(), WorkerLost>>)>) {
+    for (name, task) in running {
+        match task.await {
+            Ok(Ok(())) => {}
+            Ok(Err(fault)) => error!(destination = %name, "{fault}"),
+            Err(fault) => error!(destination = %name, "{fault}"),
+        }
+    }
+}
