@@ -1,4 +1,4 @@
-//! Whether the place is there where a destination without a cursor begins.
+//! Whether the place is there where a destination begins, or goes on.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -9,14 +9,18 @@ use crate::mysql::query::{ResultSet, ServerError};
 use crate::position::BinlogPosition;
 use crate::source::facts::{BinaryLog, SourceFacts};
 use crate::source::fault::StopReason;
-use crate::source::start::{GtidProof, StartDecision, StartQuestion};
+use crate::source::start::{GtidProof, StartDecision, StartQuestion, StoredPlace};
 use crate::source::statements::mysql_gtid_proof;
 
 const WHAT: &str = "start";
 
 /// What must be asked before the place can be judged.
-pub(super) fn question(facts: &SourceFacts, config: &InstanceConfig) -> Option<String> {
-    match decide(facts, config, None) {
+pub(super) fn question(
+    facts: &SourceFacts,
+    config: &InstanceConfig,
+    stored: Option<&StoredPlace>,
+) -> Option<String> {
+    match decide(facts, config, stored, None) {
         StartDecision::ProveGtid(set) => Some(mysql_gtid_proof(&set)),
         StartDecision::DumpAt { .. }
         | StartDecision::DumpGtid(_)
@@ -32,12 +36,18 @@ pub(super) fn question(facts: &SourceFacts, config: &InstanceConfig) -> Option<S
 pub(super) fn judge(
     facts: &SourceFacts,
     config: &InstanceConfig,
+    stored: Option<&StoredPlace>,
     logs: &[BinaryLog],
     proof: Option<&Result<ResultSet, ServerError>>,
 ) -> Finding {
     let proof = proof.and_then(|answer| answer.as_ref().ok());
     let proof = proof.and_then(GtidProof::parse);
-    match decide(facts, config, proof.as_ref()) {
+    let verb = match stored {
+        Some(_) => "goes on",
+        None => "begins",
+    };
+    let begins = |place: String| ok(WHAT, format!("{verb} {place}"));
+    match decide(facts, config, stored, proof.as_ref()) {
         StartDecision::Latest(end) => begins(format!("at the end of the log, {}", end.position)),
         StartDecision::Earliest => begins(match logs.first() {
             Some(first) => format!("at the oldest event, in {}", first.file),
@@ -72,11 +82,12 @@ pub(super) fn judge(
 fn decide(
     facts: &SourceFacts,
     config: &InstanceConfig,
+    stored: Option<&StoredPlace>,
     proof: Option<&GtidProof>,
 ) -> StartDecision {
     let address = format!("{}:{}", config.source.host, config.source.port);
     StartQuestion {
-        stored: None,
+        stored,
         config,
         facts,
         address: &address,
@@ -84,10 +95,6 @@ fn decide(
         proof,
     }
     .decide()
-}
-
-fn begins(place: String) -> Finding {
-    ok(WHAT, format!("{place}, if there is no cursor yet"))
 }
 
 fn lost(place: &str, reason: &StopReason) -> Finding {
@@ -151,25 +158,47 @@ mod tests {
             (in_file("b.000009"), Level::Problem, "b.000009: "),
         ] {
             let config = config(start);
-            assert_eq!(question(&facts(), &config), None);
-            let finding = judge(&facts(), &config, &logs(), None);
+            assert_eq!(question(&facts(), &config, None), None);
+            let finding = judge(&facts(), &config, None, &logs(), None);
             assert_eq!(finding.level, level, "{finding:?}");
             assert!(finding.found.contains(words), "{words}: {finding:?}");
         }
     }
 
     #[test]
+    fn a_destination_that_has_begun_goes_on_where_it_was_whatever_is_configured() {
+        let stored = |file: &str| StoredPlace {
+            resume: BinlogPosition::new(BinlogFile::new(file), 300),
+            gtid_before: None,
+            identity: Some(facts().identity()),
+            address: None,
+            timestamp: WallMillis(5),
+        };
+        let config = config(at("b.000001", 4));
+        let judged = |file| judge(&facts(), &config, Some(&stored(file)), &logs(), None);
+        let there = judged("b.000003");
+        assert_eq!(there.level, Level::Ok, "{there:?}");
+        assert_eq!(there.found, "goes on at b.000003:300");
+        let gone = judged("b.000002");
+        assert_eq!(gone.level, Level::Problem, "{gone:?}");
+        assert!(gone.found.starts_with("b.000002:300: "), "{gone:?}");
+    }
+
+    #[test]
     fn files_that_were_not_listed_are_not_called_missing() {
-        let finding = judge(&facts(), &config(at("b.000001", 4)), &[], None);
+        let finding = judge(&facts(), &config(at("b.000001", 4)), None, &[], None);
         assert_eq!(finding.level, Level::Ok, "{finding:?}");
     }
 
     #[test]
     fn mysql_is_asked_about_a_set_and_mariadb_is_not() {
         let config_of = |set: &str| config(Start::Gtid(set.into()));
-        let asked = question(&facts(), &config(set())).unwrap();
+        let asked = question(&facts(), &config(set()), None).unwrap();
         assert!(asked.contains("GTID_SUBTRACT"), "{asked}");
-        assert_eq!(question(&mariadb_facts(), &config_of("0-902-5")), None);
+        assert_eq!(
+            question(&mariadb_facts(), &config_of("0-902-5"), None),
+            None
+        );
 
         let proof = |ahead, missing| Ok(result(&["ahead", "missing"], &[&[ahead, missing]]));
         for (answer, level, words) in [
@@ -178,7 +207,7 @@ mod tests {
             (proof("u:9", ""), Level::Problem, "u:9"),
             (Err(refusal(1772, "Malformed")), Level::Advice, "compare"),
         ] {
-            let finding = judge(&facts(), &config(set()), &logs(), Some(&answer));
+            let finding = judge(&facts(), &config(set()), None, &logs(), Some(&answer));
             assert_eq!(finding.level, level, "{finding:?}");
             assert!(finding.found.contains(words), "{words}: {finding:?}");
         }
