@@ -76,7 +76,7 @@ impl Counter {
     ///
     /// # Errors
     /// When the connection ends.
-    pub fn next(&mut self) -> Result<Count> {
+    pub fn next_batch(&mut self) -> Result<Count> {
         let body = self.packet(PacketType::Messages)?;
         let mut batch_id = 0;
         let mut count = Count::default();

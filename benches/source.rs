@@ -126,10 +126,12 @@ impl Source {
     /// Writes what is to be written, up to the next thing to tell.
     fn write(&mut self) -> Result<Option<ReplicaOutput>> {
         while let Some(output) = self.replica.poll_output() {
-            match output {
-                ReplicaOutput::Transmit(bytes) => self.stream.write_all(&bytes)?,
-                ReplicaOutput::Closed(fault) => return Err(fault.into()),
-                other => return Ok(Some(other)),
+            if let ReplicaOutput::Transmit(bytes) = output {
+                self.stream.write_all(&bytes)?;
+            } else if let ReplicaOutput::Closed(fault) = output {
+                return Err(fault.into());
+            } else {
+                return Ok(Some(output));
             }
         }
         Ok(None)

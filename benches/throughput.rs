@@ -300,7 +300,7 @@ fn count(address: std::net::SocketAddr, rows: u64, started: Instant) -> Result<(
     let mut client = Counter::subscribe(address, DESTINATION, BATCH)?;
     let mut total = Count::default();
     while total.rows < rows {
-        let next = client.next()?;
+        let next = client.next_batch()?;
         total.entries += next.entries;
         total.rows += next.rows;
         total.bytes += next.bytes;
@@ -348,7 +348,7 @@ fn latency(server: &Server) -> Result<()> {
     let receiver = std::thread::spawn(move || -> Result<()> {
         let mut rows = 0;
         while rows < LATENCY_SAMPLES as u64 {
-            let count = client.next()?;
+            let count = client.next_batch()?;
             let now = Instant::now();
             rows += count.rows;
             for _ in 0..count.rows {
