@@ -108,7 +108,7 @@ fn every_value_is_what_the_servers_tools_and_another_decoder_say() -> Result<()>
         let (rows, fault) = corpus::decode(&log.path)?;
         let fault = fault.map(|fault| fault.to_string());
         let end = match &fault {
-            Some(fault) => place_of(fault, log)?,
+            Some(fault) => corpus::place_of(fault, &log.path)?,
             None => u64::MAX,
         };
         compare_printed(log, &rows, end, &mut tally)?;
@@ -126,20 +126,6 @@ fn every_value_is_what_the_servers_tools_and_another_decoder_say() -> Result<()>
         tally.surprises
     );
     Ok(())
-}
-
-/// The offset that a fault names, behind the name of the file.
-fn place_of(fault: &str, log: &Log) -> Result<u64> {
-    let file = log.path.file_name().unwrap_or_default().to_string_lossy();
-    let offset = fault
-        .strip_prefix(&*file)
-        .and_then(|it| {
-            it.strip_prefix(" at offset ")
-                .or_else(|| it.strip_prefix(':'))
-        })
-        .and_then(|it| it.split(|c: char| !c.is_ascii_digit()).next());
-    let offset = offset.with_context(|| format!("a fault without file and offset: {fault}"))?;
-    Ok(offset.parse()?)
 }
 
 /// Compares with what the server's own tool prints. It prints the rows of a statement at the last of its

@@ -147,6 +147,21 @@ pub fn decode(path: &Path) -> Result<(Vec<DecodedRow>, Option<Fault>)> {
     Ok((rows, outcome.err()))
 }
 
+/// The offset that a fault names, right behind the name of the file.
+///
+/// # Errors
+/// It names none.
+pub fn place_of(fault: &str, path: &Path) -> Result<u64> {
+    let file = path.file_name().unwrap_or_default().to_string_lossy();
+    let rest = fault.strip_prefix(&*file).unwrap_or_default();
+    let rest = rest
+        .strip_prefix(" at offset ")
+        .or_else(|| rest.strip_prefix(':'));
+    let digits = rest.and_then(|it| it.split(|c: char| !c.is_ascii_digit()).next());
+    let offset = digits.and_then(|it| it.parse().ok());
+    offset.with_context(|| format!("a fault without file and offset: {fault}"))
+}
+
 fn everything() -> Result<Selection> {
     let config = FilterConfig {
         white: String::new(),
