@@ -207,11 +207,13 @@ fn compare_row(
     context: &Context<'_>,
     tally: &mut Tally,
 ) -> Result<(), String> {
-    let op = match row.event_type {
-        EventType::Insert => "I",
-        EventType::Update => "U",
-        EventType::Delete => "D",
-        other => return Err(format!("rows of a {other:?}")),
+    let ops = [
+        (EventType::Insert, "I"),
+        (EventType::Update, "U"),
+        (EventType::Delete, "D"),
+    ];
+    let Some((_, op)) = ops.into_iter().find(|(kind, _)| *kind == row.event_type) else {
+        return Err(format!("rows of a {:?}", row.event_type));
     };
     if printed["op"] != op || printed["table"] != row.table.as_str() {
         return Err(format!(
@@ -243,7 +245,7 @@ fn compare_row(
             let printed_type = types[&row.table][&number].as_str().unwrap_or_default();
             let described = map.and_then(|map| map.columns.get(column.index() as usize));
             let name = described.and_then(|it| it.name.clone());
-            if column.name() != name.unwrap_or(format!("@{number}")) {
+            if column.name() != name.unwrap_or_else(|| format!("@{number}")) {
                 return Err(format!(
                     "{}: column {number} is called {:?}",
                     row.table,
@@ -301,10 +303,12 @@ fn compare_named(
     if *table != row.table.as_str() {
         return Err(format!("{}, not {table}", row.table));
     }
-    let (before, after) = match row.event_type {
-        EventType::Insert => ("", "values"),
-        EventType::Delete => ("values", ""),
-        _ => ("before_values", "after_values"),
+    let (before, after) = if row.event_type == EventType::Insert {
+        ("", "values")
+    } else if row.event_type == EventType::Delete {
+        ("values", "")
+    } else {
+        ("before_values", "after_values")
     };
     for (image, shown) in [
         (before, &row.data.before_columns),

@@ -1,7 +1,7 @@
 //! `canald decode`: the changes in binlog files, without a server.
 //!
-//! One thread reads and frames ([`files`]), as many as there are processors decode and print
-//! ([`workers`]); the lines come out in the order of the log. At the first thing that cannot be read the
+//! One thread reads and frames (`files`), as many as there are processors decode and print
+//! (`workers`); the lines come out in the order of the log. At the first thing that cannot be read the
 //! command stops: what came before is printed, then the error says where it was and what. Nothing is ever
 //! skipped in silence, and no column has a name that may be wrong: names come from the log itself, else
 //! from the script of `--schema` until a statement of the log touches the table, else they are `@1 @2 …`.
