@@ -207,16 +207,19 @@ fn compare_row(
     context: &Context<'_>,
     tally: &mut Tally,
 ) -> Result<(), String> {
-    let op = match row.event_type {
-        EventType::Insert => "I",
-        EventType::Update => "U",
-        EventType::Delete => "D",
-        other => return Err(format!("rows of a {other:?}")),
+    let op = match printed["op"].as_str() {
+        Some("I") => EventType::Insert,
+        Some("U") => EventType::Update,
+        Some("D") => EventType::Delete,
+        _ => return Err(format!("a truth without its kind: {printed}")),
     };
-    if printed["op"] != op || printed["table"] != row.table.as_str() {
+    if row.event_type != op || printed["table"] != row.table.as_str() {
         return Err(format!(
-            "{op} of {}, not {} of {}",
-            row.table, printed["op"], printed["table"]
+            "{} of {}, not {} of {}",
+            row.event_type.name(),
+            row.table,
+            op.name(),
+            printed["table"]
         ));
     }
     let map = context
@@ -243,7 +246,7 @@ fn compare_row(
             let printed_type = types[&row.table][&number].as_str().unwrap_or_default();
             let described = map.and_then(|map| map.columns.get(column.index() as usize));
             let name = described.and_then(|it| it.name.clone());
-            if column.name() != name.unwrap_or(format!("@{number}")) {
+            if column.name() != name.unwrap_or_else(|| format!("@{number}")) {
                 return Err(format!(
                     "{}: column {number} is called {:?}",
                     row.table,
@@ -301,10 +304,10 @@ fn compare_named(
     if *table != row.table.as_str() {
         return Err(format!("{}, not {table}", row.table));
     }
-    let (before, after) = match row.event_type {
-        EventType::Insert => ("", "values"),
-        EventType::Delete => ("values", ""),
-        _ => ("before_values", "after_values"),
+    let (before, after) = if row.event_type == EventType::Update {
+        ("before_values", "after_values")
+    } else {
+        ("values", "values")
     };
     for (image, shown) in [
         (before, &row.data.before_columns),
