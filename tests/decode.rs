@@ -207,18 +207,19 @@ fn compare_row(
     context: &Context<'_>,
     tally: &mut Tally,
 ) -> Result<(), String> {
-    let ops = [
-        (EventType::Insert, "I"),
-        (EventType::Update, "U"),
-        (EventType::Delete, "D"),
-    ];
-    let Some((_, op)) = ops.into_iter().find(|(kind, _)| *kind == row.event_type) else {
-        return Err(format!("rows of a {:?}", row.event_type));
+    let op = match printed["op"].as_str() {
+        Some("I") => EventType::Insert,
+        Some("U") => EventType::Update,
+        Some("D") => EventType::Delete,
+        _ => return Err(format!("a truth without its kind: {printed}")),
     };
-    if printed["op"] != op || printed["table"] != row.table.as_str() {
+    if row.event_type != op || printed["table"] != row.table.as_str() {
         return Err(format!(
-            "{op} of {}, not {} of {}",
-            row.table, printed["op"], printed["table"]
+            "{} of {}, not {} of {}",
+            row.event_type.name(),
+            row.table,
+            op.name(),
+            printed["table"]
         ));
     }
     let map = context
@@ -303,12 +304,10 @@ fn compare_named(
     if *table != row.table.as_str() {
         return Err(format!("{}, not {table}", row.table));
     }
-    let (before, after) = if row.event_type == EventType::Insert {
-        ("", "values")
-    } else if row.event_type == EventType::Delete {
-        ("values", "")
-    } else {
+    let (before, after) = if row.event_type == EventType::Update {
         ("before_values", "after_values")
+    } else {
+        ("values", "values")
     };
     for (image, shown) in [
         (before, &row.data.before_columns),
