@@ -22,6 +22,8 @@ mod locate;
 mod serve;
 mod source;
 mod tables;
+#[cfg(test)]
+mod tests;
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
