@@ -21,6 +21,7 @@ mod flow;
 mod locate;
 mod serve;
 mod source;
+mod survey;
 mod tables;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! An instance against a scripted source: what is said, asked and stored, and in which order.
 
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
 
@@ -23,6 +24,7 @@ use crate::time::Duration;
 
 mod serving;
 mod source;
+mod survey;
 
 const FILE: &str = "binlog.000007";
 const UUID: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
@@ -80,6 +82,8 @@ struct Rig {
     refusal: Option<&'static str>,
     steps: Vec<Step>,
     requests: u64,
+    /// How often links may still be served.
+    rounds: usize,
 }
 
 fn config() -> InstanceConfig {
@@ -113,6 +117,7 @@ impl Rig {
             refusal: None,
             steps: Vec::new(),
             requests: 0,
+            rounds: usize::MAX,
         }
     }
 
@@ -146,9 +151,10 @@ impl Rig {
             while let Some(output) = self.instance.poll_output() {
                 self.take(output);
             }
-            if !self.deliver() {
+            if self.rounds == 0 || !self.deliver() {
                 return;
             }
+            self.rounds -= 1;
         }
     }
 

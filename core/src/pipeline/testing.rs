@@ -53,12 +53,6 @@ pub(crate) fn format(version: &str) -> Bytes {
     raw.into()
 }
 
-/// A heartbeat that says that the source stands at `at`.
-pub(crate) fn heartbeat(at: &BinlogPosition) -> Bytes {
-    let (offset, name) = (at.offset as u32, at.file.as_str().as_bytes());
-    event(EventType::HEARTBEAT, EventFlags(0), offset, name)
-}
-
 /// A growing binlog file.
 #[derive(Debug)]
 pub(crate) struct Log {
