@@ -339,7 +339,7 @@ impl Splitter {
         let group = self.group_place(event);
         let file = self.file();
         if self.was_delivered(&file, event.start) {
-            return;
+            return self.transaction.note_delivered();
         }
         self.jobs.enter_file(&file);
         let place = EventPlace {

@@ -1,0 +1,5 @@
+//! The target `file`, for cargo-fuzz.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| canald_fuzz::file(data));

@@ -1,0 +1,5 @@
+//! The target `frames`, for cargo-fuzz.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| canald_fuzz::frames(data));
