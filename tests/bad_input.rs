@@ -102,7 +102,7 @@ fn statement_format_is_named() -> Result<()> {
     is_explained(
         &server.source("canal", "canal")?,
         &[],
-        &["binlog_format", "ROW"],
+        &["SET GLOBAL binlog_format=ROW"],
     )
 }
 

@@ -19,7 +19,7 @@ pub enum Exit {
     Failure,
     /// The command line or the configuration is wrong; the same code as for a flag that does not exist.
     Usage,
-    /// The source or the server cannot be reached, or refuses us.
+    /// The source or the server cannot be reached, refuses us, or is not ready to be read.
     Source,
     /// Data cannot be read: a damaged file, an event that makes no sense, a position that is gone.
     Data,
@@ -33,7 +33,7 @@ Exit codes:
   0  done, or nobody reads the output any more
   1  any other failure
   2  the command line or the configuration is wrong
-  3  the source or the server cannot be reached, or refuses
+  3  the source or the server cannot be reached, refuses, or is not ready to be read
   4  data cannot be read: a damaged file, an impossible event, a position that is gone
   5  a port or a data folder is taken by another process";
 

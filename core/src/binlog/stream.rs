@@ -124,6 +124,9 @@ impl EventStream {
         if !event_type.is_known() && !header.flags.contains(EventFlags::IGNORABLE) {
             return Err(EventProblem::UnknownType);
         }
+        if event_type == EventType::START_ENCRYPTION && self.origin == Origin::File {
+            return Err(EventProblem::Encrypted);
+        }
         if event_type == EventType::FORMAT_DESCRIPTION {
             return self.accept_format(header, raw);
         }

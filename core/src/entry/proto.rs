@@ -126,6 +126,14 @@ pub enum Content {
 }
 
 impl Entry {
+    /// Reads an entry from exactly the bytes that it takes.
+    ///
+    /// # Errors
+    /// They are not those of an entry.
+    pub fn read(bytes: Bytes) -> Result<Self, DecodeError> {
+        Self::decode(bytes)
+    }
+
     /// Decodes what it holds.
     ///
     /// # Errors

@@ -173,20 +173,11 @@ impl Instance {
     pub(super) fn dial(&mut self, now: Instant, role: Role) {
         self.source.next_link += 1;
         let id = LinkId(self.source.next_link);
-        let config = &self.config.source;
-        let link = LinkConfig {
-            username: config.username.clone(),
-            password: config.password.clone(),
-            database: config.database.clone(),
-            ssl: config.ssl,
-            handshake_timeout: config.query_timeout,
-            query_timeout: config.query_timeout,
-            silence: config.silence,
-        };
+        let config = LinkConfig::to(&self.config.source);
         let seed = self.rng.split(&format!("link {}", id.0));
         let link = Some(Link {
             id,
-            replica: Replica::new(link, seed, now),
+            replica: Replica::new(config, seed, now),
         });
         match role {
             Role::Metadata => self.source.metadata = link,
@@ -404,7 +395,7 @@ impl Instance {
     fn objection(&self, facts: &SourceFacts) -> Option<String> {
         let (formats, images) = (&self.config.binlog_formats, &self.config.row_images);
         if !facts.log_bin {
-            return Some("the source keeps no binlog: start it with --log-bin".into());
+            return Some("the source keeps no binlog (log_bin=OFF): set log_bin in its configuration and restart it".into());
         }
         if facts.binlog_format == "STATEMENT"
             || !(formats.is_empty() || formats.contains(&facts.binlog_format))

@@ -26,7 +26,7 @@ use super::handshake::{
 };
 use super::packet::PacketReader;
 use super::query::{Progress, ResultReader, ResultSet, ServerError, is_eof};
-use crate::config::SslMode;
+use crate::config::{SourceConfig, SslMode};
 use crate::position::BinlogPosition;
 use crate::rng::{Rng, Seed};
 use crate::time::{Duration, Instant};
@@ -53,6 +53,22 @@ pub struct LinkConfig {
     pub query_timeout: Duration,
     /// How long the dump may be silent; above the period of the heartbeats.
     pub silence: Duration,
+}
+
+impl LinkConfig {
+    /// A link to a source as it is configured.
+    #[must_use]
+    pub fn to(source: &SourceConfig) -> Self {
+        Self {
+            username: source.username.clone(),
+            password: source.password.clone(),
+            database: source.database.clone(),
+            ssl: source.ssl,
+            handshake_timeout: source.query_timeout,
+            query_timeout: source.query_timeout,
+            silence: source.silence,
+        }
+    }
 }
 
 impl core::fmt::Debug for LinkConfig {
@@ -162,6 +178,7 @@ pub struct Replica {
     state: State,
     /// When the server last said something, or we last asked for something.
     heard: Instant,
+    greeted: Option<ServerVersion>,
     outputs: VecDeque<ReplicaOutput>,
 }
 
@@ -175,6 +192,7 @@ impl Replica {
             packets: PacketReader::new(),
             state: State::ExpectGreeting,
             heard: now,
+            greeted: None,
             outputs: VecDeque::new(),
         }
     }
@@ -252,6 +270,12 @@ impl Replica {
     #[must_use]
     pub const fn is_streaming(&self) -> bool {
         matches!(self.state, State::Streaming(_))
+    }
+
+    /// What the server said it is, if it got as far as saying so: also where it then let nobody in.
+    #[must_use]
+    pub const fn greeted(&self) -> Option<&ServerVersion> {
+        self.greeted.as_ref()
     }
 
     /// Asks a statement; [`ReplicaOutput::Rows`] or [`ReplicaOutput::Failed`] follows. Nothing if the link is over.
@@ -401,6 +425,7 @@ impl Replica {
             return Err(LinkFault::refused_at_login(&self.config.username, error));
         }
         let greeting = Greeting::parse(payload)?;
+        self.greeted = Some(greeting.version.clone());
         let offers_tls = greeting.capabilities.has(Capabilities::SSL);
         match self.config.ssl {
             SslMode::Disabled => self.respond(greeting, Transport::Plain),

@@ -240,6 +240,21 @@ impl Splitter {
         self.jobs.close();
     }
 
+    /// The input ends here, though perhaps not the transaction: what is held of it goes into jobs, and the
+    /// last job is closed. Returns where the transaction began that has no end, if there is one.
+    pub fn end_of_input(&mut self) -> Option<BinlogPosition> {
+        let open = match core::mem::replace(&mut self.group, Group::Outside) {
+            Group::Announced(place) | Group::Begun(place) => {
+                self.transaction.flush_piece(&place.resume, &mut self.jobs);
+                Some(place.resume.boundary)
+            }
+            Group::Outside => None,
+        };
+        self.transaction.forget();
+        self.jobs.close();
+        open
+    }
+
     /// Ranges withheld since this was last asked, for the record beside the cursors.
     pub fn take_withheld(&mut self) -> Vec<Withheld> {
         core::mem::take(&mut self.withheld)
@@ -373,6 +388,12 @@ impl Splitter {
         }
     }
 
+    /// The server died before it ended the group: nobody committed what it holds.
+    pub(super) fn abandon_group(&mut self) {
+        self.group = Group::Outside;
+        self.transaction.forget();
+    }
+
     fn was_delivered(&mut self, file: &BinlogFile, start: u64) -> bool {
         let Some(skip) = &self.skip else { return false };
         if *file > skip.position.file
@@ -389,3 +410,6 @@ impl Splitter {
 pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
+
+#[cfg(test)]
+mod tests;

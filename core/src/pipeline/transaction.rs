@@ -122,7 +122,8 @@ impl Transaction {
         self.delivered_piece = false;
     }
 
-    fn flush_piece(&mut self, resume: &Resume, jobs: &mut Jobs) {
+    /// Flushes what is held, though the transaction goes on.
+    pub fn flush_piece(&mut self, resume: &Resume, jobs: &mut Jobs) {
         if !self.holds_changes && !self.delivered_piece {
             return; // only a begin so far: it waits for the first change
         }
@@ -134,10 +135,7 @@ impl Transaction {
 
 const fn is_change(item: &Item) -> bool {
     match item.body {
-        ItemBody::Begin { .. }
-        | ItemBody::End { .. }
-        | ItemBody::XaStart { .. }
-        | ItemBody::XaEnd { .. } => false,
+        ItemBody::Begin { .. } | ItemBody::End { .. } => false,
         ItemBody::Rows { .. } | ItemBody::Statement(_) => true,
     }
 }

@@ -1,7 +1,8 @@
 //! `canald check`: whether a source will do, judged before anything is read from it.
 //!
 //! The runtime asks [`questions`] and hands the answers to [`judge`], which returns a [`Finding`] for
-//! each subject, in the order in which an operator would put things right.
+//! each subject, in the order in which an operator would put things right. What keeps it from asking has
+//! a finding too: [`disconnected`] and [`refused`].
 
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -11,10 +12,16 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::facts::{Checksum, GtidMode, SourceFacts, binary_logs, grant};
+use super::start::StoredPlace;
 use super::statements;
 use crate::config::{InstanceConfig, Start};
 use crate::mysql::handshake::Flavor;
 use crate::mysql::query::{ResultSet, ServerError};
+
+mod access;
+mod place;
+
+pub use access::{disconnected, refused};
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,6 +66,8 @@ pub enum Topic {
     BinaryLogs,
     /// The replicas that are connected.
     Replicas,
+    /// Whether the source has the GTID set after which the destination starts.
+    Start,
 }
 
 /// A statement and what it is about.
@@ -79,23 +88,34 @@ pub struct Answer {
     pub result: Result<ResultSet, ServerError>,
 }
 
-/// What to ask a source with these facts.
+/// What to ask a source with these facts, for a destination that goes on at `stored`, if it has begun.
 #[must_use]
-pub fn questions(facts: &SourceFacts) -> Vec<Question> {
+pub fn questions(
+    facts: &SourceFacts,
+    config: &InstanceConfig,
+    stored: Option<&StoredPlace>,
+) -> Vec<Question> {
     let ask = |topic, sql: &str| Question {
         topic,
         sql: sql.to_owned(),
     };
-    vec![
+    let mut questions = vec![
         ask(Topic::Grants, "SHOW GRANTS"),
         ask(Topic::BinaryLogs, statements::BINARY_LOGS),
         ask(Topic::Replicas, statements::replicas(&facts.version)),
-    ]
+    ];
+    questions.extend(place::question(facts, config, stored).map(|sql| ask(Topic::Start, &sql)));
+    questions
 }
 
-/// The findings on a source for a destination.
+/// The findings on a source for a destination that goes on at `stored`, if it has begun.
 #[must_use]
-pub fn judge(facts: &SourceFacts, answers: &[Answer], config: &InstanceConfig) -> Vec<Finding> {
+pub fn judge(
+    facts: &SourceFacts,
+    answers: &[Answer],
+    config: &InstanceConfig,
+    stored: Option<&StoredPlace>,
+) -> Vec<Finding> {
     let answer = |topic| {
         answers
             .iter()
@@ -112,7 +132,12 @@ pub fn judge(facts: &SourceFacts, answers: &[Answer], config: &InstanceConfig) -
         findings.push(checksum(facts));
         findings.push(gtid(facts, config));
         findings.extend(annotate(facts));
-        findings.push(reach(facts, answer(Topic::BinaryLogs)));
+        let listed = answer(Topic::BinaryLogs);
+        findings.push(reach(facts, listed));
+        let logs = listed.and_then(|listed| listed.as_ref().ok());
+        let logs = logs.map(binary_logs).unwrap_or_default();
+        let proof = answer(Topic::Start);
+        findings.push(place::judge(facts, config, stored, &logs, proof));
     }
     findings.push(privileges(
         facts,
@@ -165,8 +190,10 @@ fn version(facts: &SourceFacts) -> Finding {
         Flavor::Mysql => (5, 6, 0),
         Flavor::Mariadb => (10, 0, 0),
     };
-    // Distributions put theirs into parentheses.
-    let comment = facts.version_comment.trim_matches(['(', ')']);
+    let comment = facts.version_comment.as_str();
+    // Distributions put all of theirs into parentheses.
+    let inner = comment.strip_prefix('(').and_then(|c| c.strip_suffix(')'));
+    let comment = inner.unwrap_or(comment);
     let found = if comment.is_empty() {
         facts.version.to_string()
     } else {
@@ -256,7 +283,7 @@ fn row_metadata(facts: &SourceFacts) -> Finding {
         ),
         None => ok(
             WHAT,
-            "not known to this version: the schema history stands in",
+            "not known to this version: canald asks information_schema, and DDL between rows can leave it in doubt",
         ),
     }
 }
@@ -366,21 +393,25 @@ fn reach(facts: &SourceFacts, answer: Option<&Result<ResultSet, ServerError>>) -
     let (Some(first), Some(last)) = (logs.first(), logs.last()) else {
         return advice(WHAT, "not known", "nothing: the server lists none");
     };
-    let mib = logs
+    let bytes = logs
         .iter()
-        .fold(0_u64, |sum, log| sum.saturating_add(log.size))
-        >> 20;
+        .fold(0_u64, |sum, log| sum.saturating_add(log.size));
+    let size = match bytes >> 20 {
+        0 => format!("{} KiB", bytes.div_ceil(1 << 10)),
+        mib => format!("{mib} MiB"),
+    };
     let expire = facts.binlog_expire_seconds;
     let kept = match expire {
         0 => "kept until purged by hand".to_owned(),
         seconds => format!("kept for {} h", seconds / 3600),
     };
-    let found = format!(
-        "{} to {}, {} files, {mib} MiB, {kept}",
-        first.file,
-        last.file,
-        logs.len()
-    );
+    let found = match logs.len() {
+        1 => format!("{} alone, {size}, {kept}", first.file),
+        count => format!(
+            "{} to {}, {count} files, {size}, {kept}",
+            first.file, last.file
+        ),
+    };
     if (1..SHORT_SECONDS).contains(&expire) {
         return advice(
             WHAT,
@@ -483,7 +514,11 @@ fn server_id(
             == Some(&ours.to_string())
     });
     let Some(row) = clash else {
-        return ok(WHAT, format!("{ours}, {} other replicas", set.rows.len()));
+        return match set.rows.len() {
+            0 => ok(WHAT, format!("{ours}, no other replica")),
+            1 => ok(WHAT, format!("{ours}, 1 other replica")),
+            many => ok(WHAT, format!("{ours}, {many} other replicas")),
+        };
     };
     let uuid = set
         .text(row, "Replica_UUID")
@@ -529,6 +564,10 @@ mod tests {
         ]
     }
 
+    fn judged(facts: &SourceFacts, answers: &[Answer], config: &InstanceConfig) -> Vec<Finding> {
+        judge(facts, answers, config, None)
+    }
+
     fn find<'a>(findings: &'a [Finding], what: &str) -> &'a Finding {
         findings
             .iter()
@@ -538,7 +577,7 @@ mod tests {
 
     #[test]
     fn a_source_as_it_should_be_has_no_problem_and_no_advice() {
-        let findings = judge(&facts(), &answers(&[GRANT]), &config(Start::Latest));
+        let findings = judged(&facts(), &answers(&[GRANT]), &config(Start::Latest));
         for finding in &findings {
             assert_eq!(finding.level, Level::Ok, "{finding:?}");
             assert!(finding.do_this.is_empty());
@@ -548,13 +587,43 @@ mod tests {
             files.found,
             "b.000001 to b.000002, 2 files, 3 MiB, kept for 720 h"
         );
-        let mariadb = judge(&mariadb_facts(), &answers(&[GRANT]), &config(Start::Latest));
+        let mariadb = judged(&mariadb_facts(), &answers(&[GRANT]), &config(Start::Latest));
         assert!(
             mariadb
                 .iter()
                 .all(|finding| finding.level != Level::Problem),
             "{mariadb:?}"
         );
+    }
+
+    #[test]
+    fn the_version_is_shown_as_its_distribution_calls_it() {
+        for (comment, shown) in [
+            ("", "MySQL 8.4.13"),
+            ("(Debian)", "MySQL 8.4.13 (Debian)"),
+            (
+                "MySQL Community Server (GPL)",
+                "MySQL 8.4.13 (MySQL Community Server (GPL))",
+            ),
+        ] {
+            let mut facts = facts();
+            facts.version_comment = comment.into();
+            assert_eq!(version(&facts).found, shown);
+        }
+    }
+
+    #[test]
+    fn the_files_are_counted_and_measured() {
+        let file = |size| {
+            let files: [&[&str]; 1] = [&["b.000001", size]];
+            result(&["Log_name", "File_size"], &files)
+        };
+        for (size, shown) in [
+            ("1253", "b.000001 alone, 2 KiB, kept for 720 h"),
+            ("9437184", "b.000001 alone, 9 MiB, kept for 720 h"),
+        ] {
+            assert_eq!(reach(&facts(), Some(&Ok(file(size)))).found, shown);
+        }
     }
 
     #[test]
@@ -566,7 +635,7 @@ mod tests {
         facts.row_metadata = Some("MINIMAL".into());
         facts.checksum = Checksum::None;
         facts.binlog_expire_seconds = 3600;
-        let findings = judge(&facts, &answers(&[GRANT]), &config(Start::Latest));
+        let findings = judged(&facts, &answers(&[GRANT]), &config(Start::Latest));
         for (what, level, cure) in [
             (
                 "binlog_format",
@@ -609,7 +678,7 @@ mod tests {
     fn without_a_log_nothing_is_said_about_its_contents() {
         let mut facts = facts();
         (facts.log_bin, facts.end) = (false, None);
-        let findings = judge(&facts, &answers(&[GRANT]), &config(Start::Latest));
+        let findings = judged(&facts, &answers(&[GRANT]), &config(Start::Latest));
         assert_eq!(find(&findings, "log_bin").level, Level::Problem);
         assert!(
             findings
@@ -622,17 +691,17 @@ mod tests {
     fn the_formats_that_the_operator_accepts_are_asked_for() {
         let mut config = config(Start::Latest);
         config.row_images = vec!["minimal".into()];
-        let findings = judge(&facts(), &answers(&[GRANT]), &config);
+        let findings = judged(&facts(), &answers(&[GRANT]), &config);
         assert_eq!(find(&findings, "binlog_row_image").level, Level::Problem);
         config.row_images = vec!["full".into(), "minimal".into()];
-        let findings = judge(&facts(), &answers(&[GRANT]), &config);
+        let findings = judged(&facts(), &answers(&[GRANT]), &config);
         assert_eq!(find(&findings, "binlog_row_image").level, Level::Ok);
     }
 
     #[test]
     fn privileges_are_read_from_what_the_server_shows() {
         let level = |grants: &[&str]| {
-            let findings = judge(&facts(), &answers(grants), &config(Start::Latest));
+            let findings = judged(&facts(), &answers(grants), &config(Start::Latest));
             find(&findings, "privileges").clone()
         };
         assert_eq!(
@@ -667,7 +736,7 @@ mod tests {
             let mut config = config(Start::Latest);
             config.source.replica_server_id = id;
             config.source.replica_uuid = uuid.into();
-            find(&judge(&facts(), &answers(&[GRANT]), &config), "server id").level
+            find(&judged(&facts(), &answers(&[GRANT]), &config), "server id").level
         };
         assert_eq!(level(7, "u"), Level::Ok);
         assert_eq!(level(901, "u"), Level::Problem);
@@ -682,7 +751,7 @@ mod tests {
             result: Err(refusal(1227, "Access denied")),
         };
         let answers = [Topic::Grants, Topic::BinaryLogs, Topic::Replicas].map(refused);
-        let findings = judge(&facts(), &answers, &config(Start::Latest));
+        let findings = judged(&facts(), &answers, &config(Start::Latest));
         assert_eq!(find(&findings, "binlog files").level, Level::Advice);
         assert_eq!(find(&findings, "server id").level, Level::Ok);
     }
@@ -693,7 +762,7 @@ mod tests {
         facts.gtid_mode = GtidMode::Off;
         let mut config = config(Start::Latest);
         let level = |config: &InstanceConfig| {
-            find(&judge(&facts, &answers(&[GRANT]), config), "gtid_mode").level
+            find(&judged(&facts, &answers(&[GRANT]), config), "gtid_mode").level
         };
         assert_eq!(level(&config), Level::Advice);
         config.gtid = true;
@@ -702,7 +771,8 @@ mod tests {
 
     #[test]
     fn the_questions_are_in_the_servers_own_spelling() {
-        let sql: Vec<String> = questions(&mariadb_facts())
+        let config = config(Start::Latest);
+        let sql: Vec<String> = questions(&mariadb_facts(), &config, None)
             .into_iter()
             .map(|q| q.sql)
             .collect();

@@ -85,6 +85,16 @@ pub struct Segment {
 }
 
 impl Segment {
+    /// The bytes of the `Entry` of one slot, without the tag and length in front of it.
+    ///
+    /// # Panics
+    /// If there is no such slot.
+    #[must_use]
+    pub fn entry(&self, slot: usize) -> Bytes {
+        let Slot { end, entry_len, .. } = self.slots[slot];
+        self.bytes.slice((end - entry_len) as usize..end as usize)
+    }
+
     /// The bytes of the slots `first..end`, as the client packet carries them.
     ///
     /// # Panics
