@@ -96,7 +96,6 @@ impl Log {
                     ItemBody::Begin { .. } => "begin",
                     ItemBody::End { .. } => "end",
                     ItemBody::Rows { .. } => "rows",
-                    ItemBody::XaStart { .. } | ItemBody::XaEnd { .. } => "xa",
                     ItemBody::Statement(_) => "statement",
                 };
                 (kind, item.place.start)
