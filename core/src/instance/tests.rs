@@ -22,6 +22,7 @@ use crate::source::start::tests::config as any_config;
 use crate::store::testing::config as store_config;
 use crate::time::Duration;
 
+mod gap;
 mod serving;
 mod source;
 mod survey;
@@ -80,6 +81,8 @@ struct Rig {
     unsaved: bool,
     /// The error with which dumps are refused.
     refusal: Option<&'static str>,
+    /// The offset from which on they are not refused.
+    purged: u64,
     steps: Vec<Step>,
     requests: u64,
     /// How often links may still be served.
@@ -115,6 +118,7 @@ impl Rig {
             disk: Disk::Works,
             unsaved: false,
             refusal: None,
+            purged: u64::MAX,
             steps: Vec::new(),
             requests: 0,
             rounds: usize::MAX,
@@ -268,7 +272,9 @@ impl Rig {
     fn dump(&mut self, link: LinkId, from: &BinlogPosition) {
         self.steps.push(Step::Dump(from.clone()));
         let server = self.links.get_mut(&link).unwrap();
-        if let Some(message) = self.refusal {
+        if let Some(message) = self.refusal
+            && from.offset < self.purged
+        {
             return server.send(&[b"\xff\xd4\x04#HY000", message.as_bytes()].concat());
         }
         server.is_dump = true;
