@@ -12,21 +12,25 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(CACHE)/tools/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 
-.PHONY: test demo bench fmt format lint fast doc loom sim-check deny servers clean-servers
+.PHONY: test demo bench fmt format lint fast corpora doc loom sim-check deny servers clean-servers
 .DELETE_ON_ERROR:
 
 # The quick ones first.
-test: fmt lint fast doc loom sim-check deny servers
+test: fmt lint fast corpora doc loom sim-check deny servers
 
 # Is everything formatted? (`make format` does it.)
 fmt:
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 
 format:
 	$(CARGO) fmt --all
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml
 
 lint:
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --manifest-path fuzz/Cargo.toml --all-targets --features seeds \
+	    --target-dir $(TARGET)/fuzz -- -D warnings
 
 doc:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items
@@ -49,6 +53,10 @@ loom:
 # Unit tests, properties and golden files: no server, no network beyond loopback.
 fast:
 	$(CARGO) test --workspace --exclude canald-tests
+
+# Inputs that the fuzzer found, on the stable compiler (fuzz/README.md).
+corpora:
+	$(CARGO) test --manifest-path fuzz/Cargo.toml --target-dir $(TARGET)/fuzz
 
 # Real servers and stock clients.
 servers:

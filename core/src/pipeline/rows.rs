@@ -15,7 +15,7 @@ use crate::pipeline::horizon::Proof;
 use crate::pipeline::job::ItemBody;
 use crate::pipeline::lookahead::WaitingTable;
 use crate::pipeline::plan::TablePlan;
-use crate::pipeline::split::{DoubtPolicy, Splitter, Withheld};
+use crate::pipeline::split::{DoubtPolicy, Group, Splitter, Withheld};
 use crate::pipeline::tables::Treatment;
 use crate::position::BinlogPosition;
 use crate::schema::resolve::{Charsets, SchemaDoubt, anonymous, needs_live, resolve};
@@ -29,6 +29,9 @@ impl Splitter {
         event: &Event<'_>,
         map: &RawTableMap<'_>,
     ) -> Result<(), SplitFault> {
+        if matches!(self.group, Group::Outside) {
+            self.group_place(event); // rows cannot be read again without their maps
+        }
         if self.tables.bind_known(map.table_id, map.definition) {
             return Ok(());
         }

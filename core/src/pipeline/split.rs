@@ -411,6 +411,12 @@ impl Splitter {
         }
     }
 
+    /// The server died before it ended the group: nobody committed what it holds.
+    pub(super) fn abandon_group(&mut self) {
+        self.group = Group::Outside;
+        self.transaction.forget();
+    }
+
     fn was_delivered(&mut self, file: &BinlogFile, start: u64) -> bool {
         let Some(skip) = &self.skip else { return false };
         if *file > skip.position.file
@@ -428,5 +434,7 @@ pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+#[cfg(test)]
+mod resumes;
 #[cfg(test)]
 mod tests;

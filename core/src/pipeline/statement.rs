@@ -225,7 +225,13 @@ impl Splitter {
                     format!("SET SESSION rand_seed1 = {a} , rand_seed2 = {b}"),
                 );
             }
-            Payload::FormatDescription if !event.is_artificial => self.tables.forget_ids(),
+            Payload::FormatDescription if !event.is_artificial => {
+                self.tables.forget_ids();
+                // as replicas do: only a server that has just started states when
+                if self.stream.format().created != 0 {
+                    self.abandon_group();
+                }
+            }
             Payload::Incident(incident) => {
                 let message = text(incident.message);
                 return Err(SplitFault::Incident {

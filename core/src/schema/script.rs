@@ -354,6 +354,17 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_list_without_columns_is_no_table() {
+        for sql in [
+            "CREATE TABLE t (PRIMARY KEY (a))",
+            "CREATE TABLE t (INDEX (a), CHECK (1))",
+        ] {
+            let error = parse(sql, "d").unwrap_err();
+            assert_eq!(error.problem, CreateProblem::Columns, "{sql}");
+        }
+    }
+
     proptest! {
         #[test]
         fn any_script_is_read_or_refused(sql in any::<String>()) {

@@ -115,6 +115,9 @@ pub(crate) fn read_create_table(cursor: &mut Cursor<'_>) -> Result<Created, Crea
         break;
     }
     let charset = read_table_charset(cursor)?;
+    if drafts.is_empty() {
+        return Err(CreateProblem::Columns);
+    }
     mark_key(&mut drafts, &key)?;
     let charset = charset.as_deref().unwrap_or(CHARSET_DEFAULT);
     let columns = drafts
