@@ -351,9 +351,13 @@ impl Rig {
     }
 
     fn reply(&self, id: RequestId) -> Option<Answer> {
-        self.steps.iter().find_map(|step| match step {
-            Step::Reply(of, answer) if *of == id => Some(answer.clone()),
-            _ => None,
+        self.steps.iter().find_map(|step| {
+            if let Step::Reply(of, answer) = step
+                && *of == id
+            {
+                return Some(answer.clone());
+            }
+            None
         })
     }
 
@@ -371,10 +375,11 @@ impl Rig {
 
     /// The ids of the next batch's rows, and its number.
     fn batch(&mut self, size: u64) -> (BatchId, Vec<u32>) {
-        match self.get(size) {
-            Answer::Batch(id, rows) => (id, rows),
-            other => panic!("no batch but {other:?}: {:#?}", self.instance.status()),
-        }
+        let answer = self.get(size);
+        let Answer::Batch(id, rows) = answer else {
+            panic!("no batch but {answer:?}: {:#?}", self.instance.status())
+        };
+        (id, rows)
     }
 
     fn ack(&mut self, batch: BatchId) {
@@ -394,18 +399,22 @@ impl Rig {
 
     /// The record as it was handed over last.
     fn record(&self) -> MetaRecord {
-        let saved = self.steps.iter().rev().find_map(|step| match step {
-            Step::Saving(record) => Some((**record).clone()),
-            _ => None,
+        let saved = self.steps.iter().rev().find_map(|step| {
+            let Step::Saving(record) = step else {
+                return None;
+            };
+            Some((**record).clone())
         });
         saved.expect("a record was written")
     }
 
     /// The places from which dumps were asked for.
     fn dumps(&self) -> Vec<u64> {
-        let dumps = self.steps.iter().filter_map(|step| match step {
-            Step::Dump(from) => Some(from.offset),
-            _ => None,
+        let dumps = self.steps.iter().filter_map(|step| {
+            let Step::Dump(from) = step else {
+                return None;
+            };
+            Some(from.offset)
         });
         dumps.collect()
     }
