@@ -17,7 +17,6 @@ use canald_tests::harness::{Scratch, say};
 const CLIENT_ID: &str = "1001";
 const GET_WAIT: Duration = Duration::from_millis(200);
 const GETS_MAX: u32 = 100;
-const PURGES_MAX: u32 = 100;
 /// Connections that ask nothing, if the machine lets one process open so many.
 const IDLE_CONNECTIONS: u64 = 10_000;
 /// Descriptors that a process needs for other things.
@@ -141,26 +140,13 @@ fn a_purged_position_stops_and_is_never_skipped() -> Result<()> {
     let Some(server) = mariadb(&[])? else {
         return Ok(());
     };
-    purge_the_first_file(&server)?;
+    server.purge_first_file()?;
     let scratch = Scratch::new()?;
     let plan = Plan::new(server.source("canal", "canal")?, scratch.path())
         .with(&["--start", "binlog.000001:4"]);
     let line = Canald::explains(&plan, |line| contains(line, &["binlog.000001", "purged"]))?;
     say(&format!("said: {line}"));
     Ok(())
-}
-
-/// A server keeps a file until its storage engines no longer need it for their own recovery.
-fn purge_the_first_file(server: &Server) -> Result<()> {
-    server.sql("CREATE DATABASE gone; FLUSH BINARY LOGS; FLUSH BINARY LOGS")?;
-    for _ in 0..PURGES_MAX {
-        server.sql("PURGE BINARY LOGS TO 'binlog.000003'")?;
-        if !server.sql("SHOW BINARY LOGS")?.contains("binlog.000001") {
-            return Ok(());
-        }
-        thread::sleep(Duration::from_millis(100));
-    }
-    bail!("the server does not let go of its first file")
 }
 
 /// A canald with something to deliver.

@@ -10,6 +10,9 @@ use thiserror::Error;
 use crate::meta::identity::{ClientId, Destination};
 use crate::time::Duration;
 
+/// What is said to a connection whose client id another one took over; clients know it by these words.
+pub const SUPERSEDED: &str = "is now served on a newer connection";
+
 /// A client connection (or sink) within this process; never reused, growing with time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(pub u64);
@@ -174,7 +177,7 @@ pub enum Refusal {
         why: String,
     },
     /// Another connection took over this client id.
-    #[error("clientId:{client} of destination:{destination} is now served on a newer connection")]
+    #[error("clientId:{client} of destination:{destination} {SUPERSEDED}")]
     Superseded {
         /// The destination.
         destination: Destination,

@@ -82,9 +82,7 @@ async fn check<W: World>(
 
 fn begin<W: World>(world: &W, destination: DestinationConfig) -> tokio::task::JoinHandle<Look> {
     let world = world.clone();
-    tokio::spawn(async move {
-        probe::look(world.net(), world.clock(), world.seed(), &destination).await
-    })
+    tokio::spawn(async move { probe::look(&world, &destination).await })
 }
 
 /// How levels are shown.

@@ -241,12 +241,12 @@ pub struct TailArgs {
     /// Only tables whose schema.table matches one of these regular expressions, separated by commas
     #[arg(long, value_name = "REGEX", default_value = "")]
     pub filter: String,
-    /// Entries to ask for at a time
+    /// How much to ask for at a time: KiB, or entries where canal.instance.memory.batch.mode=ITEMSIZE
     #[arg(long, value_name = "N", default_value_t = 1000,
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub batch: u32,
-    /// Acknowledge nothing: whoever comes next gets the same again
-    #[arg(long)]
+    /// Acknowledge nothing and take all back in the end: whoever comes next gets the same again
+    #[arg(long, requires = "client_id")]
     pub no_ack: bool,
     /// How changes are printed
     #[arg(long, value_enum, default_value_t = TailFormat::Flat)]

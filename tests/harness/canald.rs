@@ -147,6 +147,12 @@ impl Canald {
         self.address
     }
 
+    /// Its process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits for a line on its standard error, past or future.
     ///
     /// # Errors

@@ -6,11 +6,13 @@
 
 pub mod canald;
 pub mod change;
+pub mod corpus;
 pub mod mirror;
 pub mod server;
 pub mod statement;
 pub mod stock;
 pub mod tables;
+pub mod truth;
 pub mod wire;
 pub mod workload;
 

@@ -3,10 +3,15 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
 use super::{EXIT_UNAVAILABLE, folder, skipped, unique};
+
+const PURGES_MAX: u32 = 100;
+const PURGE_PAUSE: Duration = Duration::from_millis(100);
 
 /// The kinds of databases that the tests use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,7 +140,7 @@ impl Server {
         };
         let text = sql.to_owned();
         // The client may answer before it has read everything: write beside reading.
-        let writer = std::thread::spawn(move || input.write_all(text.as_bytes()));
+        let writer = thread::spawn(move || input.write_all(text.as_bytes()));
         let output = child.wait_with_output()?;
         let written = writer.join();
         check(&output, sql)?;
@@ -145,6 +150,23 @@ impl Server {
             head(sql)
         );
         Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// Deletes the first binlog file of a server that has had no other yet. A server keeps a file until
+    /// its storage engines no longer need it for their own recovery, and while a replica reads it.
+    ///
+    /// # Errors
+    /// When it does not let go of it.
+    pub fn purge_first_file(&self) -> Result<()> {
+        self.sql("CREATE DATABASE gone; FLUSH BINARY LOGS; FLUSH BINARY LOGS")?;
+        for _ in 0..PURGES_MAX {
+            self.sql("PURGE BINARY LOGS TO 'binlog.000003'")?;
+            if !self.sql("SHOW BINARY LOGS")?.contains("binlog.000001") {
+                return Ok(());
+            }
+            thread::sleep(PURGE_PAUSE);
+        }
+        bail!("{} does not let go of its first file", self.name)
     }
 
     /// The server's own client program, waiting for SQL on its standard input.

@@ -37,6 +37,18 @@ event_types! {
     STOP = 3, "Stop";
     /// The stream goes on in another file.
     ROTATE = 4, "Rotate";
+    /// A `LOAD DATA` of before MySQL 5.0.3.
+    LOAD = 6, "Load";
+    /// First block of a `LOAD DATA` of before MySQL 5.0.3.
+    CREATE_FILE = 8, "Create_file";
+    /// A further block of a statement-based `LOAD DATA`.
+    APPEND_BLOCK = 9, "Append_block";
+    /// The statement of a `LOAD DATA` of before MySQL 5.0.3.
+    EXEC_LOAD = 10, "Exec_load";
+    /// A statement-based `LOAD DATA` was given up: its blocks are void.
+    DELETE_FILE = 11, "Delete_file";
+    /// A `LOAD DATA` of before MySQL 5.0.3, with longer delimiters.
+    NEW_LOAD = 12, "New_load";
     /// `LAST_INSERT_ID` or `INSERT_ID` of the next statement.
     INTVAR = 5, "Intvar";
     /// Seeds of `RAND()` in the next statement.
@@ -133,7 +145,7 @@ impl EventType {
     /// Whether canald knows what it means. An unknown event may be skipped only if it says so itself.
     #[must_use]
     pub const fn is_known(self) -> bool {
-        matches!(self.0, 2..=5 | 13..=19 | 23..=42 | 101..=105 | 160..=171)
+        matches!(self.0, 2..=6 | 8..=19 | 23..=42 | 101..=105 | 160..=171)
     }
 
     /// Whether it only says that the source is alive, and where it is.

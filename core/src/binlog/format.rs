@@ -80,6 +80,12 @@ impl Format {
                 _ => return Err(r.invalid("checksum algorithm", "is neither NONE nor CRC32")),
             };
             lengths.into()
+        } else if r.left() > EVENT_TYPES_WITHOUT_CHECKSUMS_MAX {
+            // taken at its word, a damaged version would do away with the checksum that tells
+            return Err(r.invalid(
+                "server version",
+                "is older than checksums, but the server knows events that are newer",
+            ));
         } else {
             r.rest().into()
         };
@@ -145,6 +151,8 @@ fn names_algorithm(flavor: Flavor, version: VersionNumber) -> bool {
 /// Bytes of a checksum.
 pub(crate) const CHECKSUM_BYTES: usize = 4;
 const BINLOG_VERSION: u16 = 4;
+/// Kinds of events of MySQL 5.5 and MariaDB 5.2, the last servers without checksums.
+const EVENT_TYPES_WITHOUT_CHECKSUMS_MAX: usize = 27;
 const SERVER_VERSION_BYTES: usize = 50;
 const EVENT_HEADER_BYTES: u8 = 19;
 /// "Undefined": written by servers that were told of no algorithm.
@@ -214,6 +222,17 @@ pub(crate) mod tests {
         assert_eq!(format.checksum, ChecksumAlgorithm::None);
         assert!(!format.has_checksum());
         assert_eq!(format.post_header_length(EventType(6)), Some(6));
+    }
+
+    #[test]
+    fn an_old_server_does_not_know_new_events() {
+        for (version, damaged) in [("9.7.4", ";.7.4"), ("5.6.24", "5.5.24")] {
+            let mut body = body(version, &[1; 35], Some(1));
+            assert!(Format::parse(&body).is_ok());
+            body[2..2 + damaged.len()].copy_from_slice(damaged.as_bytes());
+            assert_eq!(Format::parse(&body).unwrap_err().field, "server version");
+        }
+        assert!(Format::parse(&body("5.5.62", &[1; 27], None)).is_ok());
     }
 
     #[test]

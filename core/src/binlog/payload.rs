@@ -64,8 +64,10 @@ pub enum Payload<'a> {
     TransactionPayload(TransactionPayload<'a>),
     /// The file is encrypted from here on; a dump is not.
     StartEncryption,
+    /// A statement-based LOAD DATA, in the form of any version: its first block or its statement.
+    LoadData,
     /// Nothing that canald shows: marked as ignorable, or of a known type without data for clients
-    /// (group replication, consensus, blocks of a statement-based LOAD DATA).
+    /// (group replication, consensus, further blocks of a statement-based LOAD DATA).
     Ignored,
 }
 
@@ -120,6 +122,12 @@ impl<'a> Event<'a> {
                 Payload::TransactionPayload(TransactionPayload::parse(body)?)
             }
             EventType::START_ENCRYPTION => Payload::StartEncryption,
+            EventType::BEGIN_LOAD_QUERY
+            | EventType::EXECUTE_LOAD_QUERY
+            | EventType::LOAD
+            | EventType::NEW_LOAD
+            | EventType::CREATE_FILE
+            | EventType::EXEC_LOAD => Payload::LoadData,
             _ => Payload::Ignored,
         })
     }

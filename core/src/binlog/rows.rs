@@ -2,7 +2,7 @@
 
 use crate::binlog::event::EventType;
 use crate::binlog::format::Format;
-use crate::pipeline::job::RowOp;
+use crate::entry::kind::RowKind;
 use crate::read::{ReadError, Reader};
 
 /// The table id of a rows event that has no rows and only ends a statement.
@@ -28,6 +28,29 @@ impl RowsFlags {
     #[must_use]
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
+    }
+}
+
+/// What rows events do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowOp {
+    /// WRITE_ROWS: after images.
+    Insert,
+    /// UPDATE_ROWS: before and after images.
+    Update,
+    /// DELETE_ROWS: before images.
+    Delete,
+}
+
+impl RowOp {
+    /// The kind of entry it becomes.
+    #[must_use]
+    pub const fn kind(self) -> RowKind {
+        match self {
+            Self::Insert => RowKind::Insert,
+            Self::Update => RowKind::Update,
+            Self::Delete => RowKind::Delete,
+        }
     }
 }
 

@@ -16,6 +16,8 @@
 //! for: after it, replies and requests no longer match (wire-protocol reference §7). Whoever owns the
 //! client connects again, with a new machine.
 //!
+//! [`Client::leave`] ends it from this side: what is not confirmed is taken back, and no answer is awaited.
+//!
 //! Bounds: one get is outstanding at a time, so one batch is in memory; [`OUTPUTS_MAX`] outputs wait. It
 //! never acknowledges on its own.
 
@@ -28,16 +30,17 @@ use prost::Message;
 use thiserror::Error;
 
 use crate::meta::identity::{ClientId, Destination};
-use crate::request::{BatchId, Wait};
+use crate::request::{BatchId, SUPERSEDED, Wait};
 use crate::session::auth;
 use crate::session::frame::{self, FrameError};
 use crate::session::packet::{
     Ack, ClientAck, ClientAuth, ClientRollback, Get, Handshake, Messages, Packet, PacketType, Sub,
-    VERSION, client_frame,
+    Unsub, VERSION, client_frame,
 };
 use crate::time::{Duration, Instant};
 
 pub mod flat;
+pub mod retry;
 
 /// How long a server may take to answer, beyond what a get itself allows: what stock clients use.
 pub const REPLY_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
@@ -190,6 +193,23 @@ pub enum ClientFault {
     Frame(#[from] FrameError),
 }
 
+impl ClientFault {
+    /// Whether the server says that another connection took this client's place.
+    #[must_use]
+    pub fn is_superseded(&self) -> bool {
+        matches!(self, Self::Refused { message, .. } if message.contains(SUPERSEDED))
+    }
+}
+
+/// What becomes of a client's place at the server when it leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Farewell {
+    /// It stays: whoever comes next with this id goes on there.
+    KeepPlace,
+    /// It is forgotten, cursor and filter.
+    Unsubscribe,
+}
+
 /// A connection to a server.
 pub struct Client {
     config: ClientConfig,
@@ -219,6 +239,16 @@ enum State {
 }
 
 impl State {
+    /// Until we are subscribed, a server has nothing long to say: whoever seems to is no canal server.
+    const fn frame_bytes_max(self) -> usize {
+        match self {
+            Self::ExpectHandshake { .. }
+            | Self::ExpectAdmission { .. }
+            | Self::ExpectSubscription { .. } => frame::FRAME_BYTES_MAX_BEFORE_AUTH,
+            Self::Ready | Self::AwaitMessages { .. } | Self::Closed => frame::PACKET_BYTES_MAX,
+        }
+    }
+
     const fn awaited(self) -> Awaited {
         match self {
             Self::ExpectHandshake { .. } => Awaited::Handshake,
@@ -249,7 +279,7 @@ impl Client {
     pub fn handle_bytes(&mut self, now: Instant, buf: &mut BytesMut) {
         self.inbound.unsplit(buf.split());
         while self.state != State::Closed {
-            match frame::take(&mut self.inbound, frame::PACKET_BYTES_MAX) {
+            match frame::take(&mut self.inbound, self.state.frame_bytes_max()) {
                 Ok(Some(bytes)) => {
                     if let Err(fault) = self.handle_packet(now, bytes) {
                         self.close(fault);
@@ -340,6 +370,25 @@ impl Client {
             batch_id,
         };
         self.transmit_unanswered(PacketType::ClientRollback, &rollback);
+    }
+
+    /// Takes back what is not confirmed, and ends the connection once what is left to transmit is
+    /// written: close it then. Servers carry out what came before the end of a connection, so no answer
+    /// is awaited, and none is taken. Nothing happens once the connection ended.
+    pub fn leave(&mut self, farewell: Farewell) {
+        if matches!(self.state, State::Ready | State::AwaitMessages { .. }) {
+            self.rollback(None);
+            if farewell == Farewell::Unsubscribe {
+                let (destination, client_id) = (self.destination(), self.client_id());
+                let unsub = Unsub {
+                    destination,
+                    client_id,
+                    filter: String::new(),
+                };
+                self.transmit(PacketType::Unsubscription, &unsub);
+            }
+        }
+        self.state = State::Closed;
     }
 
     /// The next thing to do or to know; none until there is new input.

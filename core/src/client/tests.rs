@@ -79,6 +79,51 @@ fn a_client_says_what_stock_clients_say() {
 }
 
 #[test]
+fn who_leaves_takes_back_what_is_open_and_hears_nothing_more() {
+    let mut client = ready();
+    client.get(Instant::ZERO, 1, Wait::Unbounded);
+    drain(&mut client);
+    client.leave(Farewell::KeepPlace);
+    assert_eq!(drain(&mut client), [sent(ROLLBACK)]);
+    assert_eq!((client.read_budget(), client.poll_timeout()), (0, None));
+    assert_eq!(hears(&mut client, NO_DATA), []);
+    client.leave(Farewell::Unsubscribe);
+    client.handle_disconnect();
+    assert_eq!(drain(&mut client), [], "it has left");
+
+    let mut client = ready();
+    client.leave(Farewell::Unsubscribe);
+    let unsub = Unsub {
+        destination: "example".into(),
+        client_id: "1001".into(),
+        filter: String::new(),
+    };
+    let unsub = client_frame(PacketType::Unsubscription, &unsub);
+    assert_eq!(
+        drain(&mut client),
+        [sent(ROLLBACK), ClientOutput::Transmit(unsub)]
+    );
+
+    let mut early = Client::new(config(), Instant::ZERO);
+    early.leave(Farewell::Unsubscribe);
+    assert_eq!(drain(&mut early), [], "nothing is open before Ready");
+}
+
+#[test]
+fn who_answers_in_another_protocol_is_found_out_at_once() {
+    for (text, length) in [
+        (&b"HTTP/1.1 400"[..], 0x4854_5450),
+        (b"\x4a\0\0\0\x0a9.7.4", 0x4a00_0000),
+    ] {
+        let mut client = Client::new(config(), Instant::ZERO);
+        client.handle_bytes(Instant::ZERO, &mut BytesMut::from(text));
+        let limit = frame::FRAME_BYTES_MAX_BEFORE_AUTH;
+        let fault = FrameError::TooLong { length, limit }.into();
+        assert_eq!(drain(&mut client), [ClientOutput::Closed(fault)]);
+    }
+}
+
+#[test]
 fn a_get_without_limit_has_no_deadline_and_other_requests_have() {
     let minute = Some(seconds(60));
     let mut client = Client::new(config(), Instant::ZERO);

@@ -272,38 +272,16 @@ impl Prelude {
     }
 }
 
-/// What an XA statement shows as `XA_TYPE` and `XA_XID`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct XaProps<'a> {
-    /// Its keywords, such as `XA START`.
-    pub keywords: &'a str,
-    /// The text behind them, with its leading space.
-    pub xid: &'a str,
-}
-
-impl XaProps<'_> {
-    fn put(&self, w: &mut Writer, field: u8) {
-        put_pair(w, field, "XA_TYPE", self.keywords.as_bytes());
-        put_pair(w, field, "XA_XID", self.xid.as_bytes());
-    }
-}
-
 /// Writes a `TransactionBegin`.
-pub fn put_transaction_begin(w: &mut Writer, thread_id: i64, xa: Option<XaProps<'_>>) {
-    if let Some(xa) = xa {
-        xa.put(w, field::transaction_begin::PROPS);
-    }
+pub fn put_transaction_begin(w: &mut Writer, thread_id: i64) {
     put_int(w, field::transaction_begin::THREAD_ID, thread_id);
 }
 
 /// Writes a `TransactionEnd`.
-pub fn put_transaction_end(w: &mut Writer, xid: u64, xa: Option<XaProps<'_>>) {
+pub fn put_transaction_end(w: &mut Writer, xid: u64) {
     let mut text = [0; WINDOW];
     let len = write_u64(&mut text, 0, xid);
     put_bytes(w, field::transaction_end::TRANSACTION_ID, &text[..len]);
-    if let Some(xa) = xa {
-        xa.put(w, field::transaction_end::PROPS);
-    }
 }
 
 /// Writes a `RowChange` up to its rows.
@@ -323,8 +301,6 @@ pub struct StatementChange<'a> {
     pub is_ddl: Option<bool>,
     /// The text.
     pub sql: &'a str,
-    /// Props of an XA statement.
-    pub xa: Option<XaProps<'a>>,
     /// Not written if none.
     pub ddl_schema: Option<&'a str>,
 }
@@ -337,9 +313,6 @@ pub fn put_statement(w: &mut Writer, change: &StatementChange<'_>) {
         put_bool(w, f::IS_DDL, is_ddl);
     }
     put_bytes(w, f::SQL, change.sql.as_bytes());
-    if let Some(xa) = change.xa {
-        xa.put(w, f::PROPS);
-    }
     if let Some(schema) = change.ddl_schema {
         put_bytes(w, f::DDL_SCHEMA_NAME, schema.as_bytes());
     }
@@ -410,7 +383,6 @@ mod tests {
             kind: RowKind::Alter,
             is_ddl: Some(true),
             sql: "ALTER TABLE user ADD COLUMN c int",
-            xa: None,
             ddl_schema: Some("test"),
         };
         let expected = "100550015a21414c544552205441424c4520757365722041444420434f4c554d4e206320696e74720474657374";
@@ -419,7 +391,6 @@ mod tests {
             kind: RowKind::Query,
             is_ddl: None,
             sql: "INSERT INTO user VALUES (1,1)",
-            xa: None,
             ddl_schema: None,
         };
         let expected = "10075a1d494e5345525420494e544f20757365722056414c5545532028312c3129";
@@ -433,35 +404,5 @@ mod tests {
             written(|w| put_statement(w, &flush)),
             unhex("100750015a0c464c555348205441424c4553")
         );
-    }
-
-    /// The store values of wire-protocol reference §15.
-    #[test]
-    fn xa() {
-        let props = |keywords| {
-            Some(XaProps {
-                keywords,
-                xid: " X'31',X'',1",
-            })
-        };
-        let start = "1a130a0758415f54595045120858412053544152541a160a0658415f584944120c2058273331272c5827272c312007";
-        assert_eq!(
-            written(|w| put_transaction_begin(w, 7, props("XA START"))),
-            unhex(start)
-        );
-        let end = "1201301a110a0758415f545950451206584120454e441a160a0658415f584944120c2058273331272c5827272c31";
-        assert_eq!(
-            written(|w| put_transaction_end(w, 0, props("XA END"))),
-            unhex(end)
-        );
-        let commit = StatementChange {
-            kind: RowKind::XaCommit,
-            is_ddl: None,
-            sql: "XA COMMIT X'31',X'',1",
-            xa: props("XA COMMIT"),
-            ddl_schema: None,
-        };
-        let expected = "100d5a15584120434f4d4d49542058273331272c5827272c316a140a0758415f545950451209584120434f4d4d49546a160a0658415f584944120c2058273331272c5827272c31";
-        assert_eq!(written(|w| put_statement(w, &commit)), unhex(expected));
     }
 }

@@ -13,7 +13,6 @@ use crate::meta::identity::ClientId;
 use crate::pipeline::split::SkipThrough;
 use crate::position::{BinlogFile, BinlogPosition};
 use crate::request::SessionId;
-use crate::source::facts::SourceIdentity;
 use crate::source::start::StoredPlace;
 use crate::store::batch::Place;
 use crate::store::segment::{EntryPosition, Resume};
@@ -187,18 +186,7 @@ impl Instance {
     /// The oldest place that a client or the start needs.
     pub(super) fn oldest_place(&self) -> Option<StoredPlace> {
         let (_, cursor) = minimum(self.cursors())?;
-        let extension = cursor.extension.as_ref();
-        let gtid = match extension {
-            Some(known) => known.resume.gtid_before.as_deref().map(String::from),
-            None => Some(cursor.position.gtid.clone()),
-        };
-        Some(StoredPlace {
-            resume: cursor.read_from().clone(),
-            gtid_before: gtid.filter(|gtid| !gtid.is_empty()),
-            identity: extension.and_then(|known| SourceIdentity::parse(&known.identity)),
-            address: Some(cursor.source.to_string()),
-            timestamp: cursor.position.timestamp,
-        })
+        Some(StoredPlace::of(cursor))
     }
 
     /// The last entry that every client has acknowledged.

@@ -20,7 +20,7 @@ impl Instance {
     /// How many bytes may be read from a link now; 0 means not to read.
     #[must_use]
     pub fn read_budget(&self, link: LinkId) -> usize {
-        let held_back = self.is_dump(link) && (self.window.is_full() || !self.store_has_room());
+        let held_back = self.streams(link) && (self.window.is_full() || !self.store_has_room());
         if held_back || self.stopping {
             0
         } else {

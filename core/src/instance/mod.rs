@@ -21,7 +21,10 @@ mod flow;
 mod locate;
 mod serve;
 mod source;
+mod survey;
 mod tables;
+#[cfg(test)]
+mod tests;
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;

@@ -1,7 +1,7 @@
 //! The source side of an instance: two links, and the stages from "who is this" to a flowing dump.
 //!
 //! ```text
-//! BackingOff ─► Discovering ─► Locating ─► Recording ─► Dialing ─► Streaming
+//! BackingOff ─► Discovering ─► Locating ─► Recording ─► Dialing ─► Streaming ⇄ Surveying
 //!      ▲             └── any broken link ──────────────────────────────┘
 //!      └─ Stopped: a named reason that only an operator can lift
 //! ```
@@ -19,6 +19,7 @@ use bytes::BytesMut;
 use crate::binlog::stream::EventStream;
 use crate::gtid::{GtidSet, MariadbGtidSet, MysqlGtidSet};
 use crate::instance::locate::Locate;
+use crate::instance::survey::Survey;
 use crate::instance::tables::TableAsk;
 use crate::instance::{Instance, LinkId, Output, Weight};
 use crate::mysql::fault::LinkFault;
@@ -77,6 +78,7 @@ pub(super) enum DumpState {
         request: DumpRequest,
     },
     Locating,
+    Surveying,
     Streaming,
 }
 
@@ -103,6 +105,7 @@ pub(super) struct Source {
     pub(super) dump_state: DumpState,
     pub(super) facts: Option<SourceFacts>,
     pub(super) locate: Option<Locate>,
+    pub(super) survey: Option<Survey>,
     pub(super) plan: Option<DumpPlan>,
     pub(super) retries: Retries,
     refused: Option<StopReason>,
@@ -122,6 +125,7 @@ impl Source {
             dump_state: DumpState::Closed,
             facts: None,
             locate: None,
+            survey: None,
             plan: None,
             retries: Retries::default(),
             refused: None,
@@ -141,6 +145,14 @@ impl Instance {
         self.source.failed_at_start
     }
 
+    /// Whether the source folds names to lower case.
+    pub(super) fn folds_names(&self) -> bool {
+        self.source
+            .facts
+            .as_ref()
+            .is_some_and(SourceFacts::folds_names)
+    }
+
     /// `host:port` of the source.
     pub(super) fn address(&self) -> String {
         format!("{}:{}", self.config.source.host, self.config.source.port)
@@ -151,11 +163,14 @@ impl Instance {
         self.source.identity.as_ref()
     }
 
-    pub(super) fn is_dump(&self, link: LinkId) -> bool {
-        self.source
-            .dump
-            .as_ref()
-            .is_some_and(|dump| dump.id == link)
+    /// Whether the events of `link` become entries.
+    pub(super) fn streams(&self, link: LinkId) -> bool {
+        matches!(self.source.dump_state, DumpState::Streaming)
+            && self
+                .source
+                .dump
+                .as_ref()
+                .is_some_and(|dump| dump.id == link)
     }
 
     /// Asks the source who it is; everything else follows from the answer.
@@ -261,6 +276,7 @@ impl Instance {
             match self.source.dump_state {
                 DumpState::Streaming => self.take_events(now, buf),
                 DumpState::Locating => self.take_seek_events(now, buf),
+                DumpState::Surveying => self.take_survey_events(now, buf),
                 DumpState::Closed | DumpState::Preparing { .. } => {}
             }
         }
@@ -317,7 +333,7 @@ impl Instance {
     }
 
     fn metadata_ready(&mut self, now: Instant, ready: &crate::mysql::replica::Ready) {
-        if self.source.facts.is_some() && self.status.stage == Stage::Streaming {
+        if self.source.facts.is_some() && self.reads() {
             return self.ask_table(now);
         }
         let discovery = Discovery::new(ready.version.clone(), &self.config.source.username);
@@ -495,7 +511,7 @@ impl Instance {
         let stops = matches!(decision, StartDecision::Stop(_));
         if !stops && former.is_some_and(|former| former != identity) {
             self.store.switch_source();
-            self.splitter.forget_place();
+            self.splitter.switch_source();
         }
     }
 
@@ -591,9 +607,10 @@ impl Instance {
         let server_id = config.replica_server_id;
         let mut session: VecDeque<_> =
             dump_session(&facts.version, &config.replica_uuid, config.heartbeat).into();
-        let from = match (&self.source.locate, &self.source.plan) {
-            (Some(locate), _) => locate.dump_from(),
-            (None, Some(plan)) => match &plan.from {
+        let from = match (&self.source.locate, &self.source.survey, &self.source.plan) {
+            (Some(locate), _, _) => locate.dump_from(),
+            (None, Some(survey), _) => survey.dump_from(),
+            (None, None, Some(plan)) => match &plan.from {
                 PlanFrom::Position(position) => DumpFrom::Position(position.clone()),
                 PlanFrom::Gtid(GtidSet::Mysql(set)) => DumpFrom::MysqlGtid {
                     encoded: set.encode().into(),
@@ -603,7 +620,7 @@ impl Instance {
                     DumpFrom::MariadbGtid
                 }
             },
-            (None, None) => return,
+            (None, None, None) => return,
         };
         let request = DumpRequest { server_id, from };
         self.source.dump_state = DumpState::Preparing {
@@ -631,6 +648,8 @@ impl Instance {
         }
         if self.source.locate.is_some() {
             self.source.dump_state = DumpState::Locating;
+        } else if self.source.survey.is_some() {
+            self.source.dump_state = DumpState::Surveying;
         } else {
             self.begin_streaming(now);
         }
@@ -655,7 +674,7 @@ impl Instance {
         let (Some(plan), Some(facts)) = (self.source.plan.take(), &self.source.facts) else {
             return;
         };
-        let fold_names = facts.lower_case_table_names != 0;
+        let fold_names = facts.folds_names();
         self.source.dump_state = DumpState::Streaming;
         self.source.has_streamed = true;
         self.splitter.restart(Restart {
@@ -683,7 +702,7 @@ impl Instance {
 
     /// A link is over.
     pub(super) fn broken(&mut self, now: Instant, role: Role, fault: LinkFault) {
-        if role == Role::Metadata && self.status.stage == Stage::Streaming {
+        if role == Role::Metadata && self.reads() {
             self.hang_up(Role::Metadata);
             self.report(Weight::Detail, format!("metadata link: {fault}"));
             return; // it is dialed again when a table has to be asked for
@@ -733,7 +752,7 @@ impl Instance {
         self.enter(now, Stage::BackingOff, why, Some(now + pause));
     }
 
-    fn retry_now(&mut self, now: Instant) {
+    pub(super) fn retry_now(&mut self, now: Instant) {
         self.close_links();
         self.discover(now);
     }
@@ -742,6 +761,9 @@ impl Instance {
         self.hang_up(Role::Metadata);
         self.hang_up(Role::Dump);
         self.source.locate = None;
+        if let Some(survey) = self.source.survey.take() {
+            self.splitter.learn(survey.into_horizon());
+        }
     }
 
     /// Stops reading for a reason that only an operator can lift. What is held is still served.

@@ -36,8 +36,7 @@ impl Instance {
     /// Asks for the columns of the table that holds the serial stage up, if one does.
     pub(super) fn ask_for_tables(&mut self, now: Instant) {
         let idle = matches!(self.source.question, Question::Nothing);
-        if self.status.stage != Stage::Streaming || !idle || self.splitter.wanted_table().is_none()
-        {
+        if !self.reads() || !idle || self.wanted_table().is_none() {
             return;
         }
         match &self.source.metadata {
@@ -47,9 +46,21 @@ impl Instance {
         }
     }
 
+    /// Whether the stage is one in which tables are asked for.
+    pub(super) fn reads(&self) -> bool {
+        matches!(self.status.stage, Stage::Streaming | Stage::Surveying)
+    }
+
+    fn wanted_table(&self) -> Option<&TableName> {
+        match &self.source.survey {
+            Some(survey) => survey.wanted_table(),
+            None => self.splitter.wanted_table(),
+        }
+    }
+
     /// The metadata link is open: it is asked for the table that is wanted.
     pub(super) fn ask_table(&mut self, now: Instant) {
-        let Some(name) = self.splitter.wanted_table().cloned() else {
+        let Some(name) = self.wanted_table().cloned() else {
             return;
         };
         self.source.question = Question::Table(TableAsk {
@@ -113,24 +124,17 @@ impl Instance {
             Weight::Detail,
             format!("columns of {name} asked of the source at {}", snapshot.at),
         );
+        let (table, at) = (name.clone(), snapshot.at.clone());
         if let Err(fault) = self.splitter.handle_snapshot(name, snapshot) {
             return self.halt_split(now, &fault);
         }
         self.splitter.close_job();
+        self.survey_answered(now, &table, at);
     }
 
     /// The source could not answer: the link is given up, and the question asked again on a new one.
     fn table_failed(&mut self, now: Instant, why: &str) {
         self.retry(now, format!("asking for a table's columns: {why}"));
-    }
-
-    /// More binlog waits for a proof than may: the stretch up to the server's position is surveyed.
-    pub(super) fn survey(&mut self, now: Instant, table: &TableName, at: &BinlogPosition) {
-        self.stop_source(now, format!(
-            "{at}: the columns of {table} are proved by reading ahead, and more than \
-             canald.schema.lookahead.bytes={} lies ahead; raise it, or set binlog_row_metadata=FULL on the source",
-            self.config.lookahead_bytes
-        ));
     }
 }
 

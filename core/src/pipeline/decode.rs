@@ -16,12 +16,13 @@ use core::fmt;
 
 use thiserror::Error;
 
+use crate::binlog::rows::RowOp;
 use crate::entry::kind::{EntryType, RowKind};
 use crate::entry::wire::{
-    Header, HeaderGtid, Prelude, StatementChange, XaProps, put_header, put_rows_head,
-    put_statement, put_transaction_begin, put_transaction_end,
+    Header, HeaderGtid, Prelude, StatementChange, put_header, put_rows_head, put_statement,
+    put_transaction_begin, put_transaction_end,
 };
-use crate::pipeline::job::{DecodeJob, GtidStamp, Item, ItemBody, RowOp, Statement};
+use crate::pipeline::job::{DecodeJob, GtidStamp, Item, ItemBody, Statement};
 use crate::pipeline::plan::TablePlan;
 use crate::position::BinlogFile;
 use crate::read::ReadError;
@@ -143,27 +144,11 @@ impl<'j> Encoder<'j> {
         self.store.truncate(0);
         match &item.body {
             ItemBody::Begin { thread_id } => {
-                put_transaction_begin(&mut self.store, *thread_id, None);
-                self.transaction(item, EntryType::TransactionBegin)
-            }
-            ItemBody::XaStart { thread_id, xid } => {
-                let xa = XaProps {
-                    keywords: "XA START",
-                    xid,
-                };
-                put_transaction_begin(&mut self.store, *thread_id, Some(xa));
+                put_transaction_begin(&mut self.store, *thread_id);
                 self.transaction(item, EntryType::TransactionBegin)
             }
             ItemBody::End { xid } => {
-                put_transaction_end(&mut self.store, *xid, None);
-                self.transaction(item, EntryType::TransactionEnd)
-            }
-            ItemBody::XaEnd { xid } => {
-                let xa = XaProps {
-                    keywords: "XA END",
-                    xid,
-                };
-                put_transaction_end(&mut self.store, 0, Some(xa));
+                put_transaction_end(&mut self.store, *xid);
                 self.transaction(item, EntryType::TransactionEnd)
             }
             ItemBody::Statement(statement) => self.statement(item, statement),
@@ -207,7 +192,6 @@ impl<'j> Encoder<'j> {
             kind: *kind,
             is_ddl: *is_ddl,
             sql,
-            xa: xa_props(*kind, sql),
             ddl_schema: ddl_schema.as_deref(),
         };
         put_statement(&mut self.store, &change);
@@ -374,21 +358,6 @@ fn header_gtid(stamp: &GtidStamp) -> HeaderGtid<'_> {
     }
 }
 
-/// What XA COMMIT and XA ROLLBACK show besides their text.
-fn xa_props(kind: RowKind, sql: &str) -> Option<XaProps<'_>> {
-    let keywords = if kind == RowKind::XaCommit {
-        "XA COMMIT"
-    } else if kind == RowKind::XaRollback {
-        "XA ROLLBACK"
-    } else {
-        return None;
-    };
-    Some(XaProps {
-        keywords,
-        xid: sql.get(keywords.len()..).unwrap_or_default(),
-    })
-}
-
 const fn rows_name(op: RowOp) -> &'static str {
     match op {
         RowOp::Insert => "WRITE_ROWS",
@@ -399,8 +368,8 @@ const fn rows_name(op: RowOp) -> &'static str {
 
 const fn event_name(item: &Item) -> &'static str {
     match &item.body {
-        ItemBody::Begin { .. } | ItemBody::XaStart { .. } => "the begin of a transaction",
-        ItemBody::End { .. } | ItemBody::XaEnd { .. } => "the end of a transaction",
+        ItemBody::Begin { .. } => "the begin of a transaction",
+        ItemBody::End { .. } => "the end of a transaction",
         ItemBody::Rows { op, .. } => rows_name(*op),
         ItemBody::Statement(_) => "QUERY",
     }

@@ -20,6 +20,7 @@ pub const DDLS_MAX: usize = 16_384;
 /// What is known of a stretch of the log.
 #[derive(Clone, Debug)]
 pub struct Horizon {
+    seen_from: BinlogPosition,
     seen_to: BinlogPosition,
     ddls: Vec<(BinlogPosition, Touches)>,
 }
@@ -38,8 +39,9 @@ pub enum Proof {
 impl Horizon {
     /// Nothing has been seen beyond `at`.
     #[must_use]
-    pub const fn new(at: BinlogPosition) -> Self {
+    pub fn new(at: BinlogPosition) -> Self {
         Self {
+            seen_from: at.clone(),
             seen_to: at,
             ddls: Vec::new(),
         }
@@ -72,17 +74,20 @@ impl Horizon {
         self.ddls.push((end, touches));
     }
 
-    /// Adds what `other` knows.
-    pub fn merge(&mut self, other: Self) {
-        for (end, touches) in other.ddls {
-            self.note(end, touches);
-        }
-        self.extend(other.seen_to);
+    /// Whether `place` lies in the stretch.
+    #[must_use]
+    pub fn covers(&self, place: &BinlogPosition) -> bool {
+        self.seen_from <= *place && *place <= self.seen_to
     }
 
     /// Forgets what lies at or before `place`: the stream has passed it.
     pub fn forget_through(&mut self, place: &BinlogPosition) {
-        self.ddls.retain(|(end, _)| end > place);
+        if *place <= self.seen_from {
+            return;
+        }
+        self.seen_from = place.clone();
+        let passed = self.ddls.partition_point(|(end, _)| end <= place);
+        self.ddls.drain(..passed);
     }
 
     /// Whether what the server said of `table` at `said_at` holds at `from`.
@@ -103,7 +108,7 @@ impl Horizon {
             .find(|(end, t)| between(end) && t.contains(table));
         match broken {
             Some((end, _)) => Proof::Broken(end.clone()),
-            None if self.seen_to >= *said_at => Proof::Holds,
+            None if self.seen_from <= *from && self.seen_to >= *said_at => Proof::Holds,
             None => Proof::NotYet,
         }
     }
@@ -147,6 +152,19 @@ mod tests {
             Proof::Holds,
             "the DDL lies beyond"
         );
+    }
+
+    #[test]
+    fn what_was_forgotten_proves_nothing() {
+        let table = TableName::new("d", "t");
+        let mut horizon = Horizon::new(at(100));
+        horizon.note(at(200), touching("t"));
+        horizon.extend(at(300));
+        assert!(horizon.covers(&at(100)) && horizon.covers(&at(300)));
+        horizon.forget_through(&at(250));
+        assert_eq!(horizon.proof(&table, &at(250), &at(300)), Proof::Holds);
+        assert_eq!(horizon.proof(&table, &at(150), &at(300)), Proof::NotYet);
+        assert!(!horizon.covers(&at(150)));
     }
 
     #[test]

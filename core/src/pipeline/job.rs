@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use crate::binlog::rows::RowOp;
 use crate::entry::kind::RowKind;
 use crate::pipeline::plan::{EncodeSettings, TablePlan};
 use crate::position::BinlogFile;
@@ -81,10 +82,7 @@ impl Item {
         match &self.body {
             ItemBody::Rows { data, .. } => data.len(),
             ItemBody::Statement(statement) => statement.sql.len(),
-            ItemBody::Begin { .. }
-            | ItemBody::End { .. }
-            | ItemBody::XaStart { .. }
-            | ItemBody::XaEnd { .. } => 0,
+            ItemBody::Begin { .. } | ItemBody::End { .. } => 0,
         }
     }
 }
@@ -94,29 +92,6 @@ impl DecodeJob {
     #[must_use]
     pub fn data_bytes(&self) -> usize {
         self.items.iter().map(Item::data_bytes).sum()
-    }
-}
-
-/// What rows events do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RowOp {
-    /// WRITE_ROWS: after images.
-    Insert,
-    /// UPDATE_ROWS: before and after images.
-    Update,
-    /// DELETE_ROWS: before images.
-    Delete,
-}
-
-impl RowOp {
-    /// The kind of entry it becomes.
-    #[must_use]
-    pub const fn kind(self) -> RowKind {
-        match self {
-            Self::Insert => RowKind::Insert,
-            Self::Update => RowKind::Update,
-            Self::Delete => RowKind::Delete,
-        }
     }
 }
 
@@ -132,18 +107,6 @@ pub enum ItemBody {
     End {
         /// The XID; 0 where the transaction ended by a COMMIT statement.
         xid: u64,
-    },
-    /// `TRANSACTIONBEGIN` of an XA branch.
-    XaStart {
-        /// The connection that ran it.
-        thread_id: i64,
-        /// The text behind `XA START`, its leading space included.
-        xid: Box<str>,
-    },
-    /// `TRANSACTIONEND` of an XA branch.
-    XaEnd {
-        /// The text behind `XA END`, its leading space included.
-        xid: Box<str>,
     },
     /// Rows of one event.
     Rows {

@@ -69,7 +69,9 @@ impl Lookahead {
         if self.scout.is_none()
             && let Some(position) = stream.position()
         {
-            self.scout = Some((stream.clone(), Horizon::new(position)));
+            let mut horizon = Horizon::new(table.at.clone());
+            horizon.extend(position);
+            self.scout = Some((stream.clone(), horizon));
         }
         self.table = Some(table);
     }
@@ -109,12 +111,22 @@ impl Lookahead {
         raw
     }
 
-    /// Another stretch of the log has been surveyed.
-    pub(super) fn learn(&mut self, surveyed: Horizon) {
-        match &mut self.surveyed {
-            Some(known) => known.merge(surveyed),
-            None => self.surveyed = Some(surveyed),
+    /// What is known of the log from `from` on: its end is where a survey begins.
+    pub(super) fn survey_from(&mut self, from: BinlogPosition) -> Horizon {
+        match self.surveyed.take() {
+            Some(known) if known.covers(&from) => known,
+            Some(_) | None => Horizon::new(from),
         }
+    }
+
+    /// A stretch of the log has been surveyed, and counts instead of what was before.
+    pub(super) fn learn(&mut self, surveyed: Horizon) {
+        self.surveyed = Some(surveyed);
+    }
+
+    /// What was surveyed is of another log.
+    pub(super) fn forget_surveyed(&mut self) {
+        self.surveyed = None;
     }
 
     /// The stream has passed `position`.

@@ -15,5 +15,7 @@ pub mod selection;
 pub mod split;
 mod statement;
 pub mod tables;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod transaction;
 pub mod window;

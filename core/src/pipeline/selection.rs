@@ -5,9 +5,9 @@
 
 use alloc::vec::Vec;
 
+use crate::binlog::rows::RowOp;
 use crate::config::FilterConfig;
 use crate::filter::{ColumnFilter, Subjects, Verdicts};
-use crate::pipeline::job::RowOp;
 use crate::schema::ddl::{JudgedTable, Scanned, StatementClass};
 use crate::schema::table::TableName;
 use crate::store::segment::SubjectId;
@@ -78,7 +78,8 @@ impl Selection {
         self.columns.keeps(&table.schema, &table.table, column)
     }
 
-    /// Whether the texts behind rows and the settings of statements are shown.
+    /// Whether the texts behind rows and the settings of statements are shown, and changes logged as
+    /// statements stop the destination.
     #[must_use]
     pub const fn annotations(&self) -> bool {
         !self.config.drop_dml
@@ -87,12 +88,14 @@ impl Selection {
     /// What a statement becomes (binlog-parser reference §6.3).
     pub fn statement(&mut self, scanned: &Scanned<'_>) -> Verdict {
         match scanned.class {
-            StatementClass::Ddl(_) if self.config.drop_ddl => Verdict::Dropped,
+            StatementClass::Ddl(_) | StatementClass::CreateFilled if self.config.drop_ddl => {
+                Verdict::Dropped
+            }
             StatementClass::Dml(_) if self.config.drop_dml => Verdict::Dropped,
             StatementClass::Query if self.config.drop_dcl || self.config.drop_ddl => {
                 Verdict::Dropped
             }
-            StatementClass::Ddl(_) => self.judged(&scanned.subjects),
+            StatementClass::Ddl(_) | StatementClass::CreateFilled => self.judged(&scanned.subjects),
             StatementClass::Dml(_) | StatementClass::Query => Verdict::Entry(SubjectId::NONE),
             StatementClass::Begin
             | StatementClass::Commit
@@ -103,9 +106,10 @@ impl Selection {
         }
     }
 
-    /// Whether the tables of a statement-format change are all excluded, so that it may be passed over.
-    pub fn excludes(&mut self, tables: &[JudgedTable]) -> bool {
-        !tables.is_empty() && self.judged(tables) == Verdict::Dropped
+    /// Whether a statement-format change may be passed over: such changes are not wanted, or all of its
+    /// tables are excluded.
+    pub fn passes_over(&mut self, tables: &[JudgedTable]) -> bool {
+        self.config.drop_dml || (!tables.is_empty() && self.judged(tables) == Verdict::Dropped)
     }
 
     fn judged(&mut self, tables: &[JudgedTable]) -> Verdict {

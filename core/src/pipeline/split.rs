@@ -205,6 +205,29 @@ impl Splitter {
         self.skip = None;
     }
 
+    /// Another source's log is read from here on: no position of the former counts.
+    pub fn switch_source(&mut self) {
+        self.forget_place();
+        self.tables.forget_snapshots();
+        self.lookahead.forget_surveyed();
+    }
+
+    /// What waits for the proof of a table is given up, to be read again after a survey. What there is
+    /// to survey begins where the returned horizon ends: where reading will begin again, or behind what
+    /// was surveyed before. `at` is the place of the map that waits.
+    pub fn begin_survey(&mut self, at: &BinlogPosition) -> Horizon {
+        self.lookahead.clear();
+        let again = self.resume().map(|resume| &resume.boundary);
+        let from = again.filter(|again| *again < at).unwrap_or(at).clone();
+        self.lookahead.survey_from(from)
+    }
+
+    /// Where the server stood when it answered for `table`, if it has.
+    #[must_use]
+    pub fn answered_at(&self, table: &TableName) -> Option<&BinlogPosition> {
+        self.tables.snapshot(table).map(|snapshot| &snapshot.at)
+    }
+
     /// Another stretch of the log has been surveyed for DDL.
     pub fn learn(&mut self, surveyed: Horizon) {
         self.lookahead.learn(surveyed);
@@ -411,5 +434,7 @@ pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+#[cfg(test)]
+mod resumes;
 #[cfg(test)]
 mod tests;

@@ -116,7 +116,14 @@ impl Splitter {
                 let step = quoted(&statement_text(query));
                 return Err(self.unsupported(event, Unsupported::Xa { step }));
             }
-            StatementClass::Dml(_) => self.handle_change_text(event, query, scanned)?,
+            StatementClass::Dml(_) => {
+                self.refuse_change_text(event, query, scanned)?;
+                self.close_standalone(event);
+            }
+            StatementClass::CreateFilled => {
+                self.refuse_change_text(event, query, scanned)?;
+                self.handle_ddl(event, query, scanned, RowKind::Create);
+            }
             StatementClass::Ddl(kind) => self.handle_ddl(event, query, scanned, kind),
             StatementClass::Query => self.handle_ddl(event, query, scanned, RowKind::Query),
             StatementClass::NoEntry => {
@@ -128,19 +135,17 @@ impl Splitter {
     }
 
     /// A change logged as text has no rows to deliver: it may be passed over only if nobody wants them.
-    fn handle_change_text(
+    fn refuse_change_text(
         &mut self,
         event: &Event<'_>,
         query: &Query<'_>,
         scanned: &Scanned<'_>,
     ) -> Result<(), SplitFault> {
-        let dropped = self.selection.statement(scanned) == Verdict::Dropped;
-        if !dropped && !self.selection.excludes(&scanned.subjects) {
-            let sql = quoted(&statement_text(query));
-            return Err(self.unsupported(event, Unsupported::StatementFormat { sql }));
+        if self.selection.passes_over(&scanned.subjects) {
+            return Ok(());
         }
-        self.close_standalone(event);
-        Ok(())
+        let sql = quoted(&statement_text(query));
+        Err(self.unsupported(event, Unsupported::StatementFormat { sql }))
     }
 
     fn handle_ddl(
@@ -252,7 +257,9 @@ impl Splitter {
             Payload::CompressedQuery(_) => Unsupported::CompressedEvent {
                 event: event.header.event_type.name(),
             },
+            Payload::LoadData if self.selection.annotations() => Unsupported::LoadData,
             Payload::FormatDescription
+            | Payload::LoadData
             | Payload::Rotate(_)
             | Payload::PreviousGtids(_)
             | Payload::GtidList(_)

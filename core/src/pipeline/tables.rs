@@ -127,6 +127,12 @@ impl Tables {
         self.snapshots.insert(name, snapshot);
     }
 
+    /// Another source's log is read: what the former said, and where, means nothing there.
+    pub fn forget_snapshots(&mut self) {
+        self.snapshots.clear();
+        self.forget_treatments();
+    }
+
     /// The quarantine of `name`, if it is in one.
     #[must_use]
     pub fn quarantine(&self, name: &TableName) -> Option<Treatment> {

@@ -135,10 +135,7 @@ impl Transaction {
 
 const fn is_change(item: &Item) -> bool {
     match item.body {
-        ItemBody::Begin { .. }
-        | ItemBody::End { .. }
-        | ItemBody::XaStart { .. }
-        | ItemBody::XaEnd { .. } => false,
+        ItemBody::Begin { .. } | ItemBody::End { .. } => false,
         ItemBody::Rows { .. } | ItemBody::Statement(_) => true,
     }
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use crate::meta::identity::{ClientId, Destination};
-use crate::request::{BatchId, Refusal};
+use crate::request::{BatchId, Refusal, SUPERSEDED};
 use crate::session::frame::{FrameError, PACKET_BYTES_MAX};
 use crate::session::packet::{Ack, PacketType, server_frame};
 use crate::time::Duration;
@@ -179,7 +179,7 @@ pub enum CloseReason {
     #[error("nothing came from or went to the client for {0:?}, the timeout that it asked for")]
     Idle(Duration),
     /// The same client came again on another connection.
-    #[error("clientId:{client} of destination:{destination} is now served on a newer connection")]
+    #[error("clientId:{client} of destination:{destination} {SUPERSEDED}")]
     Superseded {
         /// The destination.
         destination: Destination,

@@ -147,6 +147,12 @@ impl SourceFacts {
         self.version.flavor
     }
 
+    /// Whether names of schemas and tables are folded to lower case.
+    #[must_use]
+    pub const fn folds_names(&self) -> bool {
+        self.lower_case_table_names != 0
+    }
+
     /// Which server this is.
     #[must_use]
     pub fn identity(&self) -> SourceIdentity {

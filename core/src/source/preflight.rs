@@ -12,12 +12,14 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::facts::{Checksum, GtidMode, SourceFacts, binary_logs, grant};
+use super::start::StoredPlace;
 use super::statements;
 use crate::config::{InstanceConfig, Start};
 use crate::mysql::handshake::Flavor;
 use crate::mysql::query::{ResultSet, ServerError};
 
 mod access;
+mod place;
 
 pub use access::{disconnected, refused};
 
@@ -64,6 +66,8 @@ pub enum Topic {
     BinaryLogs,
     /// The replicas that are connected.
     Replicas,
+    /// Whether the source has the GTID set after which the destination starts.
+    Start,
 }
 
 /// A statement and what it is about.
@@ -84,23 +88,34 @@ pub struct Answer {
     pub result: Result<ResultSet, ServerError>,
 }
 
-/// What to ask a source with these facts.
+/// What to ask a source with these facts, for a destination that goes on at `stored`, if it has begun.
 #[must_use]
-pub fn questions(facts: &SourceFacts) -> Vec<Question> {
+pub fn questions(
+    facts: &SourceFacts,
+    config: &InstanceConfig,
+    stored: Option<&StoredPlace>,
+) -> Vec<Question> {
     let ask = |topic, sql: &str| Question {
         topic,
         sql: sql.to_owned(),
     };
-    vec![
+    let mut questions = vec![
         ask(Topic::Grants, "SHOW GRANTS"),
         ask(Topic::BinaryLogs, statements::BINARY_LOGS),
         ask(Topic::Replicas, statements::replicas(&facts.version)),
-    ]
+    ];
+    questions.extend(place::question(facts, config, stored).map(|sql| ask(Topic::Start, &sql)));
+    questions
 }
 
-/// The findings on a source for a destination.
+/// The findings on a source for a destination that goes on at `stored`, if it has begun.
 #[must_use]
-pub fn judge(facts: &SourceFacts, answers: &[Answer], config: &InstanceConfig) -> Vec<Finding> {
+pub fn judge(
+    facts: &SourceFacts,
+    answers: &[Answer],
+    config: &InstanceConfig,
+    stored: Option<&StoredPlace>,
+) -> Vec<Finding> {
     let answer = |topic| {
         answers
             .iter()
@@ -117,7 +132,12 @@ pub fn judge(facts: &SourceFacts, answers: &[Answer], config: &InstanceConfig) -
         findings.push(checksum(facts));
         findings.push(gtid(facts, config));
         findings.extend(annotate(facts));
-        findings.push(reach(facts, answer(Topic::BinaryLogs)));
+        let listed = answer(Topic::BinaryLogs);
+        findings.push(reach(facts, listed));
+        let logs = listed.and_then(|listed| listed.as_ref().ok());
+        let logs = logs.map(binary_logs).unwrap_or_default();
+        let proof = answer(Topic::Start);
+        findings.push(place::judge(facts, config, stored, &logs, proof));
     }
     findings.push(privileges(
         facts,
@@ -544,6 +564,10 @@ mod tests {
         ]
     }
 
+    fn judged(facts: &SourceFacts, answers: &[Answer], config: &InstanceConfig) -> Vec<Finding> {
+        judge(facts, answers, config, None)
+    }
+
     fn find<'a>(findings: &'a [Finding], what: &str) -> &'a Finding {
         findings
             .iter()
@@ -553,7 +577,7 @@ mod tests {
 
     #[test]
     fn a_source_as_it_should_be_has_no_problem_and_no_advice() {
-        let findings = judge(&facts(), &answers(&[GRANT]), &config(Start::Latest));
+        let findings = judged(&facts(), &answers(&[GRANT]), &config(Start::Latest));
         for finding in &findings {
             assert_eq!(finding.level, Level::Ok, "{finding:?}");
             assert!(finding.do_this.is_empty());
@@ -563,7 +587,7 @@ mod tests {
             files.found,
             "b.000001 to b.000002, 2 files, 3 MiB, kept for 720 h"
         );
-        let mariadb = judge(&mariadb_facts(), &answers(&[GRANT]), &config(Start::Latest));
+        let mariadb = judged(&mariadb_facts(), &answers(&[GRANT]), &config(Start::Latest));
         assert!(
             mariadb
                 .iter()
@@ -611,7 +635,7 @@ mod tests {
         facts.row_metadata = Some("MINIMAL".into());
         facts.checksum = Checksum::None;
         facts.binlog_expire_seconds = 3600;
-        let findings = judge(&facts, &answers(&[GRANT]), &config(Start::Latest));
+        let findings = judged(&facts, &answers(&[GRANT]), &config(Start::Latest));
         for (what, level, cure) in [
             (
                 "binlog_format",
@@ -654,7 +678,7 @@ mod tests {
     fn without_a_log_nothing_is_said_about_its_contents() {
         let mut facts = facts();
         (facts.log_bin, facts.end) = (false, None);
-        let findings = judge(&facts, &answers(&[GRANT]), &config(Start::Latest));
+        let findings = judged(&facts, &answers(&[GRANT]), &config(Start::Latest));
         assert_eq!(find(&findings, "log_bin").level, Level::Problem);
         assert!(
             findings
@@ -667,17 +691,17 @@ mod tests {
     fn the_formats_that_the_operator_accepts_are_asked_for() {
         let mut config = config(Start::Latest);
         config.row_images = vec!["minimal".into()];
-        let findings = judge(&facts(), &answers(&[GRANT]), &config);
+        let findings = judged(&facts(), &answers(&[GRANT]), &config);
         assert_eq!(find(&findings, "binlog_row_image").level, Level::Problem);
         config.row_images = vec!["full".into(), "minimal".into()];
-        let findings = judge(&facts(), &answers(&[GRANT]), &config);
+        let findings = judged(&facts(), &answers(&[GRANT]), &config);
         assert_eq!(find(&findings, "binlog_row_image").level, Level::Ok);
     }
 
     #[test]
     fn privileges_are_read_from_what_the_server_shows() {
         let level = |grants: &[&str]| {
-            let findings = judge(&facts(), &answers(grants), &config(Start::Latest));
+            let findings = judged(&facts(), &answers(grants), &config(Start::Latest));
             find(&findings, "privileges").clone()
         };
         assert_eq!(
@@ -712,7 +736,7 @@ mod tests {
             let mut config = config(Start::Latest);
             config.source.replica_server_id = id;
             config.source.replica_uuid = uuid.into();
-            find(&judge(&facts(), &answers(&[GRANT]), &config), "server id").level
+            find(&judged(&facts(), &answers(&[GRANT]), &config), "server id").level
         };
         assert_eq!(level(7, "u"), Level::Ok);
         assert_eq!(level(901, "u"), Level::Problem);
@@ -727,7 +751,7 @@ mod tests {
             result: Err(refusal(1227, "Access denied")),
         };
         let answers = [Topic::Grants, Topic::BinaryLogs, Topic::Replicas].map(refused);
-        let findings = judge(&facts(), &answers, &config(Start::Latest));
+        let findings = judged(&facts(), &answers, &config(Start::Latest));
         assert_eq!(find(&findings, "binlog files").level, Level::Advice);
         assert_eq!(find(&findings, "server id").level, Level::Ok);
     }
@@ -738,7 +762,7 @@ mod tests {
         facts.gtid_mode = GtidMode::Off;
         let mut config = config(Start::Latest);
         let level = |config: &InstanceConfig| {
-            find(&judge(&facts, &answers(&[GRANT]), config), "gtid_mode").level
+            find(&judged(&facts, &answers(&[GRANT]), config), "gtid_mode").level
         };
         assert_eq!(level(&config), Level::Advice);
         config.gtid = true;
@@ -747,7 +771,8 @@ mod tests {
 
     #[test]
     fn the_questions_are_in_the_servers_own_spelling() {
-        let sql: Vec<String> = questions(&mariadb_facts())
+        let config = config(Start::Latest);
+        let sql: Vec<String> = questions(&mariadb_facts(), &config, None)
             .into_iter()
             .map(|q| q.sql)
             .collect();

@@ -20,6 +20,8 @@ use alloc::string::{String, ToString};
 use super::facts::{EndOfLog, GtidMode, SourceFacts, SourceIdentity};
 use super::fault::StopReason;
 use crate::config::{InstanceConfig, Start};
+use crate::meta::cursor::{Cursor, minimum};
+use crate::meta::record::MetaRecord;
 use crate::mysql::handshake::Flavor;
 use crate::mysql::query::ResultSet;
 use crate::position::{BinlogFile, BinlogPosition};
@@ -41,6 +43,35 @@ pub struct StoredPlace {
 }
 
 impl StoredPlace {
+    /// The place that a cursor keeps.
+    #[must_use]
+    pub fn of(cursor: &Cursor) -> Self {
+        let extension = cursor.extension.as_ref();
+        let gtid = match extension {
+            Some(known) => known.resume.gtid_before.as_deref().map(String::from),
+            None => Some(cursor.position.gtid.clone()),
+        };
+        Self {
+            resume: cursor.read_from().clone(),
+            gtid_before: gtid.filter(|gtid| !gtid.is_empty()),
+            identity: extension.and_then(|known| SourceIdentity::parse(&known.identity)),
+            address: Some(cursor.source.to_string()),
+            timestamp: cursor.position.timestamp,
+        }
+    }
+
+    /// The oldest place that a client of a record, or its start, needs; none if nothing was ever read.
+    #[must_use]
+    pub fn of_record(record: &MetaRecord) -> Option<Self> {
+        let start = record.start.as_ref();
+        let own = record.clients.iter().filter_map(|(id, client)| {
+            let cursor = client.cursor.as_ref().or(start)?;
+            Some((*id, cursor))
+        });
+        let oldest = minimum(own).map(|(_, cursor)| cursor);
+        oldest.or(start).map(Self::of)
+    }
+
     /// The earliest of several readers' places: from there all of them get everything.
     ///
     /// On one server by position, across servers by time (ha-meta-store reference §7.1).
@@ -477,6 +508,29 @@ pub(crate) mod tests {
             ask(&elsewhere),
             StartDecision::Stop(StopReason::GtidModeOff)
         );
+    }
+
+    #[test]
+    fn a_record_is_read_from_its_oldest_cursor_and_else_from_its_start() {
+        use crate::meta::identity::ClientId;
+        use crate::meta::record::ClientRecord;
+        use crate::meta::testing::cursor;
+
+        let mut record = MetaRecord::default();
+        assert_eq!(StoredPlace::of_record(&record), None);
+        record.start = Some(cursor("b.000001", 100));
+        let offset = |record: &MetaRecord| StoredPlace::of_record(record).unwrap().resume.offset;
+        assert_eq!(offset(&record), 100);
+        for (id, at) in [(1, 500), (2, 400)] {
+            let client = ClientRecord {
+                cursor: Some(cursor("b.000001", at)),
+                ..ClientRecord::default()
+            };
+            record.clients.insert(ClientId(id), client);
+        }
+        assert_eq!(offset(&record), 400);
+        record.clients.insert(ClientId(3), ClientRecord::default());
+        assert_eq!(offset(&record), 100, "it has had nothing yet");
     }
 
     #[test]

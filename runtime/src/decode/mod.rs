@@ -1,7 +1,7 @@
 //! `canald decode`: the changes in binlog files, without a server.
 //!
-//! One thread reads and frames ([`files`]), as many as there are processors decode and print
-//! ([`workers`]); the lines come out in the order of the log. At the first thing that cannot be read the
+//! One thread reads and frames (`files`), as many as there are processors decode and print
+//! (`workers`); the lines come out in the order of the log. At the first thing that cannot be read the
 //! command stops: what came before is printed, then the error says where it was and what. Nothing is ever
 //! skipped in silence, and no column has a name that may be wrong: names come from the log itself, else
 //! from the script of `--schema` until a statement of the log touches the table, else they are `@1 @2 …`.
@@ -92,16 +92,21 @@ pub fn run(args: &DecodeArgs) -> anyhow::Result<()> {
 
 /// How a fault ends the command.
 fn explain(fault: Fault, args: &DecodeArgs) -> anyhow::Error {
-    match fault {
-        Fault::Output(error) => error.into(),
-        Fault::Open { .. } => Exit::Usage.mark(fault.into()),
-        _ if fault.is_doubt() => {
-            let script = args.schema.as_deref().unwrap_or(Path::new("")).display();
-            let text = format!("{script} does not describe the tables as they were");
-            Exit::Data.mark(anyhow::Error::new(fault).context(text))
-        }
-        _ => Exit::Data.mark(fault.into()),
+    if let Fault::Output(error) = fault {
+        return error.into();
     }
+    if matches!(fault, Fault::Open { .. }) {
+        return Exit::Usage.mark(fault.into());
+    }
+    let doubted = args.schema.as_deref().filter(|_| fault.is_doubt());
+    let error = anyhow::Error::new(fault);
+    Exit::Data.mark(match doubted {
+        Some(script) => error.context(format!(
+            "{} does not describe the tables as they were",
+            script.display()
+        )),
+        None => error,
+    })
 }
 
 fn usage(error: anyhow::Error) -> anyhow::Error {
@@ -190,7 +195,7 @@ fn name_of(path: &Path) -> String {
 fn bytes_of(files: &[PathBuf]) -> Option<u64> {
     let one = |path: &PathBuf| {
         let facts = fs::metadata(path).ok()?;
-        facts.is_file().then(|| facts.len())
+        facts.is_file().then_some(facts.len())
     };
     files.iter().map(one).sum()
 }

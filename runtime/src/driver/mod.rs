@@ -6,8 +6,10 @@
 //! | [`server`] | – | the data folder, the port, one task per destination and per connection |
 //! | [`instance`] | `canald_core::instance::Instance` | the links to the source, decode jobs, the record |
 //! | [`session`] | `canald_core::session::Session` | one client's connection |
+//! | [`client`] | `canald_core::client::Client` | our own connection to a canal server |
 //! | [`probe`] | `canald_core::mysql::replica::Replica` | one look at a source |
 
+pub mod client;
 pub mod inbox;
 pub mod instance;
 pub mod link;

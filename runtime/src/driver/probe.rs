@@ -1,8 +1,8 @@
 //! One look at a source: what it is, and whether it will do (`canald check`).
 //!
-//! It drives a metadata link alone: it logs in, asks, and hangs up. It registers no replica and begins no
-//! dump, so it disturbs no canald that reads the same source. What is found wrong is the core's judgement
-//! ([`canald_core::source::preflight`]).
+//! It drives a metadata link alone: it logs in, asks, and hangs up. It registers no replica, begins no dump
+//! and takes no folder, so it disturbs no canald that serves the same destination. What is found wrong is
+//! the core's judgement ([`canald_core::source::preflight`]).
 
 use core::future::poll_fn;
 
@@ -10,14 +10,16 @@ use canald_core::mysql::fault::LinkFault;
 use canald_core::mysql::handshake::ServerVersion;
 use canald_core::mysql::query::{ResultSet, ServerError};
 use canald_core::mysql::replica::{LinkConfig, Ready, Replica, ReplicaOutput};
-use canald_core::rng::Seed;
 use canald_core::source::facts::Discovery;
-use canald_core::source::preflight::{self, Answer, Finding};
+use canald_core::source::preflight::{self, Answer, Finding, Level};
+use canald_core::source::start::StoredPlace;
 use canald_core::time::Duration;
 
 use crate::clock::Clock;
 use crate::config::DestinationConfig;
 use crate::driver::link::{Link, LinkEvent};
+use crate::driver::record;
+use crate::env::World;
 use crate::net::Net;
 use crate::tls::TlsPlan;
 
@@ -36,34 +38,43 @@ pub struct Look {
     pub findings: Vec<Finding>,
 }
 
-/// Looks at the source of a destination.
-pub async fn look<N: Net, C: Clock>(
-    net: &N,
-    clock: &C,
-    seed: Seed,
-    destination: &DestinationConfig,
-) -> Look {
+/// Looks at the source of a destination, and at where the destination stands.
+pub async fn look<W: World>(world: &W, destination: &DestinationConfig) -> Look {
     let source = &destination.instance.source;
+    let clock = world.clock();
+    let mut findings = Vec::new();
+    let stored = match record::load(world.files(), &destination.folder).await {
+        Ok(loaded) => StoredPlace::of_record(&loaded.record),
+        Err(fault) => {
+            findings.push(Finding {
+                level: Level::Problem,
+                what: "cursors",
+                found: fault.to_string(),
+                do_this: String::new(),
+            });
+            None
+        }
+    };
     let mut probe = Probe {
-        net: net.clone(),
+        net: world.net().clone(),
         clock: clock.clone(),
         tls: destination.tls.clone(),
-        link: Link::dial(net, &source.host, source.port),
-        replica: Replica::new(LinkConfig::to(source), seed, clock.now()),
+        link: Link::dial(world.net(), &source.host, source.port),
+        replica: Replica::new(LinkConfig::to(source), world.seed(), clock.now()),
         entry: None,
     };
     let limit = clock.now() + LOOK_TIMEOUT;
     let found = tokio::select! {
-        found = probe.ask_all(destination) => found,
+        found = probe.ask_all(destination, stored.as_ref()) => found,
         () = clock.sleep_until(limit) => Err(LinkFault::TimedOut {
             what: "answer to all questions",
             after: LOOK_TIMEOUT,
         }),
     };
-    let findings = found.unwrap_or_else(|fault| {
+    findings.extend(found.unwrap_or_else(|fault| {
         let greeted = probe.replica.greeted();
         vec![preflight::disconnected(&fault, greeted, source)]
-    });
+    }));
     Look {
         entry: probe.entry,
         findings,
@@ -89,6 +100,7 @@ impl<N: Net, C: Clock> Probe<N, C> {
     async fn ask_all(
         &mut self,
         destination: &DestinationConfig,
+        stored: Option<&StoredPlace>,
     ) -> Result<Vec<Finding>, LinkFault> {
         let config = &destination.instance;
         let version = self.log_in().await?;
@@ -101,14 +113,14 @@ impl<N: Net, C: Clock> Probe<N, C> {
             Err(fault) => return Ok(vec![preflight::refused(&fault)]),
         };
         let mut answers = Vec::new();
-        for question in preflight::questions(&facts) {
+        for question in preflight::questions(&facts, config, stored) {
             let result = self.ask(&question.sql).await?;
             answers.push(Answer {
                 topic: question.topic,
                 result,
             });
         }
-        Ok(preflight::judge(&facts, &answers, config))
+        Ok(preflight::judge(&facts, &answers, config, stored))
     }
 
     async fn log_in(&mut self) -> Result<ServerVersion, LinkFault> {

@@ -14,7 +14,7 @@ use canald_core::session::{AUTH_TIMEOUT_DEFAULT, Session, SessionConfig};
 use canald_core::time::Duration;
 use thiserror::Error;
 use tokio::sync::mpsc::Receiver;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
@@ -30,6 +30,9 @@ use crate::net::Net as _;
 
 /// Pause after an accept that failed: the process is out of descriptors, or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long connections may take to hear that the server stops.
+const TELL_WITHIN: Duration = Duration::from_secs(1);
 
 /// How long destinations may take to store what they must at the end.
 pub const STOP_WITHIN: Duration = Duration::from_secs(10);
@@ -161,12 +164,13 @@ impl<W: World> Server<W> {
         } = self;
         let (stop_sessions, sessions_stop) = watch::channel(false);
         let (stop_instances, instances_stop) = watch::channel(false);
+        let (alive, mut all_gone) = mpsc::channel(1);
         let accepting = accept(
             world.clone(),
             listener,
             credentials,
             instances,
-            sessions_stop,
+            (sessions_stop, alive),
         );
         let mut standings = Vec::new();
         let mut running = Vec::new();
@@ -183,9 +187,15 @@ impl<W: World> Server<W> {
             never = accepting => match never {},
         };
         info!("stopping");
+        let now = world.clock().now();
         stop_sessions.send_replace(true);
+        tokio::select! {
+            biased;
+            _ = all_gone.recv() => {}
+            () = world.clock().sleep_until(now + TELL_WITHIN) => {}
+        }
         stop_instances.send_replace(true);
-        let deadline = world.clock().now() + STOP_WITHIN;
+        let deadline = now + STOP_WITHIN;
         let stored = tokio::select! {
             biased;
             () = ended(running) => true,
@@ -205,7 +215,7 @@ async fn accept<W: World>(
     mut listener: <W::Net as crate::net::Net>::Listener,
     credentials: Credentials,
     instances: Instances,
-    stop: watch::Receiver<bool>,
+    (stop, alive): (watch::Receiver<bool>, mpsc::Sender<()>),
 ) -> core::convert::Infallible {
     let mut next = 0;
     loop {
@@ -228,7 +238,11 @@ async fn accept<W: World>(
         let clock = world.clock().clone();
         let machine = Session::new(config, world.seed(), clock.now());
         let driver = SessionDriver::new((stream, peer), clock, (id, machine), instances.clone());
-        tokio::spawn(driver.run(stop.clone()));
+        let (stop, alive) = (stop.clone(), alive.clone());
+        tokio::spawn(async move {
+            driver.run(stop).await;
+            drop(alive);
+        });
     }
 }
 

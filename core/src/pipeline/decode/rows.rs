@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use crate::binlog::decimal::write_decimal;
 use crate::binlog::float::{write_f32, write_f64};
 use crate::binlog::json::{Frame, write_json};
+use crate::binlog::rows::RowOp;
 use crate::binlog::temporal::{
     ZoneClock, write_date, write_datetime, write_old_datetime, write_old_time, write_old_timestamp,
     write_time, write_timestamp,
@@ -18,7 +19,6 @@ use crate::config::Zone;
 use crate::entry::wire::{ColumnHead, bytes_tag, field};
 use crate::mysql::charset::write_iso_8859_1;
 use crate::pipeline::decode::SEGMENT_BYTES_MAX;
-use crate::pipeline::job::RowOp;
 use crate::pipeline::plan::{ColumnPlan, Format, TablePlan, Width};
 use crate::read::{ReadError, ReadProblem, Reader};
 use crate::write::{VARINT_MAX, Writer, varint_len};

@@ -1,7 +1,6 @@
 //! Entries against the bytes of a Java server, values against the vectors of the reference, and random
 //! rows against an encoder that shares nothing with ours: prost.
 
-use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -280,33 +279,6 @@ fn updates_and_deletes_are_what_a_java_server_stores() {
     let expected = "086c10035000623b0a1a080010041a0269642001280030004201315207696e74283131290a1d0801100c1a046e616d65200028003001520b7661726368617228333229";
     assert_eq!(
         store_value(rows(RowOp::Delete, &user(), &delete)),
-        unhex(expected)
-    );
-}
-
-/// The store values of wire-protocol reference §15.
-#[test]
-fn xa_is_what_a_java_server_stores() {
-    let xid: Box<str> = " X'31',X'',1".into();
-    let start = "1a130a0758415f54595045120858412053544152541a160a0658415f584944120c2058273331272c5827272c312007";
-    let body = ItemBody::XaStart {
-        thread_id: 7,
-        xid: xid.clone(),
-    };
-    assert_eq!(store_value(body), unhex(start));
-    let end = "1201301a110a0758415f545950451206584120454e441a160a0658415f584944120c2058273331272c5827272c31";
-    assert_eq!(store_value(ItemBody::XaEnd { xid }), unhex(end));
-    let commit = Statement {
-        kind: RowKind::XaCommit,
-        is_ddl: None,
-        sql: "XA COMMIT X'31',X'',1".into(),
-        schema: Some(String::new()),
-        table: Some(String::new()),
-        ddl_schema: None,
-    };
-    let expected = "100d5a15584120434f4d4d49542058273331272c5827272c316a140a0758415f545950451209584120434f4d4d49546a160a0658415f584944120c2058273331272c5827272c31";
-    assert_eq!(
-        store_value(ItemBody::Statement(Box::new(commit))),
         unhex(expected)
     );
 }

@@ -1,207 +1,299 @@
-//! The serial stage against logs that are written here, event by event.
-
-use super::*;
-use crate::binlog::event::EventType;
-use crate::binlog::format::tests::body as format_body;
-use crate::config::{FilterConfig, SubscribeFilter};
-use crate::filter::{ColumnFilter, ListKind, TableFilter, TableJudge};
-use crate::pipeline::job::ItemBody;
+use alloc::string::ToString;
 use alloc::vec;
 
-const FILE: &str = "b.000001";
-const TABLE_ID: [u8; 6] = [7, 0, 0, 0, 0, 0];
+use super::*;
+use crate::binlog::event::{EventFlags, EventType};
+use crate::config::{FilterConfig, Start};
+use crate::filter::{ColumnFilter, ListKind, TableFilter, TableJudge};
+use crate::pipeline::testing::{Log, Metadata, event, format, opening, query_body, rows_body};
+use crate::schema::table::{ColumnSchema, TableSchema};
+use crate::source::start::tests::config;
 
-/// A log of MySQL 8.0 without checksums, as a dump from its beginning.
-struct Log {
-    splitter: Splitter,
-    at: u32,
+/// Bytes that may wait for a proof.
+const LOOKAHEAD_BYTES: u64 = 4096;
+
+fn filter_config() -> FilterConfig {
+    config(Start::Latest).filter
 }
 
-impl Log {
-    fn new(transaction_entries: u32) -> Self {
-        let mut log = Self {
-            splitter: splitter(transaction_entries),
-            at: 4,
-        };
-        log.rotate(FILE);
-        log
-    }
-
-    /// The server goes on in `file`, and begins a new life there.
-    fn rotate(&mut self, file: &str) {
-        const ARTIFICIAL: u8 = 0x20;
-        let body = [&4_u64.to_le_bytes()[..], file.as_bytes()].concat();
-        let mut raw = event(EventType::ROTATE, 0, &body);
-        raw[17] |= ARTIFICIAL;
-        self.splitter.handle_event(raw.into()).unwrap();
-        self.at = 4;
-        let mut raw = format_body("8.0.46", &[], Some(0));
-        raw.truncate(raw.len() - 4);
-        let at = self.at + 19 + raw.len() as u32 + 4;
-        let mut raw = event(
-            EventType::FORMAT_DESCRIPTION,
-            at,
-            &[&raw[..], &[0; 4]].concat(),
-        );
-        let end = raw.len() - 4;
-        let checksum = crc32fast::hash(&raw[..end]);
-        raw[end..].copy_from_slice(&checksum.to_le_bytes());
-        self.at = at;
-        self.splitter.handle_event(raw.into()).unwrap();
-    }
-
-    /// Where the event begins.
-    fn add(&mut self, event_type: EventType, body: &[u8]) -> u64 {
-        let start = self.at;
-        self.at += 19 + body.len() as u32;
-        self.splitter
-            .handle_event(event(event_type, self.at, body).into())
-            .unwrap();
-        start.into()
-    }
-
-    fn begin(&mut self) -> u64 {
-        let head = [&[0; 8][..], &[1, 0, 0, 0, 0], b"d\0BEGIN"].concat();
-        self.add(EventType::QUERY, &head)
-    }
-
-    /// A map of `d.t`, a table of one INT, and the row 1: where either begins.
-    fn row(&mut self) -> (u64, u64) {
-        let map = [&TABLE_ID[..], &[1, 0], b"\x01d\0\x01t\0", &[1, 3, 0, 0]].concat();
-        let rows = [
-            &TABLE_ID[..],
-            &[1, 0],
-            &[2, 0],
-            &[1, 0xff],
-            &[0, 1, 0, 0, 0],
-        ]
-        .concat();
-        (
-            self.add(EventType::TABLE_MAP, &map),
-            self.add(EventType::WRITE_ROWS, &rows),
-        )
-    }
-
-    fn commit(&mut self) -> u64 {
-        self.add(EventType::XID, &[9, 0, 0, 0, 0, 0, 0, 0])
-    }
-
-    /// Kind and place of everything that came out since.
-    fn items(&mut self) -> Vec<(&'static str, u64)> {
-        self.splitter.close_job();
-        core::iter::from_fn(|| self.splitter.next_job())
-            .flat_map(|job| job.items)
-            .map(|item| {
-                let kind = match item.body {
-                    ItemBody::Begin { .. } => "begin",
-                    ItemBody::End { .. } => "end",
-                    ItemBody::Rows { .. } => "rows",
-                    ItemBody::XaStart { .. } | ItemBody::XaEnd { .. } => "xa",
-                    ItemBody::Statement(_) => "statement",
-                };
-                (kind, item.place.start)
-            })
-            .collect()
-    }
+fn filter(white: &str) -> Vec<Verdicts> {
+    let compile = |text, kind| Arc::new(TableFilter::compile(text, kind).unwrap());
+    let whites = vec![compile(white, ListKind::White)];
+    vec![Verdicts::new(TableJudge::new(
+        whites,
+        compile("", ListKind::Black),
+    ))]
 }
 
-fn event(event_type: EventType, end: u32, body: &[u8]) -> Vec<u8> {
-    let mut raw = vec![1, 0, 0, 0, event_type.0, 7, 0, 0, 0];
-    raw.extend((19 + body.len() as u32).to_le_bytes());
-    raw.extend(end.to_le_bytes());
-    raw.extend([0, 0]);
-    raw.extend(body);
-    raw
-}
-
-fn splitter(transaction_entries: u32) -> Splitter {
-    let config = SplitConfig {
+/// A splitter that has got to the start of the first event of a [`Log`].
+fn splitter(filter_config: FilterConfig, white: &str) -> Splitter {
+    let columns = ColumnFilter::parse("", "").unwrap();
+    let split = SplitConfig {
         encode: Arc::new(EncodeSettings::default()),
-        transaction_entries,
+        transaction_entries: 1024,
         drop_transaction_entries: false,
-        doubt: DoubtPolicy::Anonymous,
-        lookahead_bytes: 1 << 20,
+        doubt: DoubtPolicy::Stop,
+        lookahead_bytes: LOOKAHEAD_BYTES,
         fold_names: false,
     };
-    let filter = FilterConfig {
-        white: String::new(),
-        black: String::new(),
-        fields: String::new(),
-        black_fields: String::new(),
-        subscribe: SubscribeFilter::Replace,
-        drop_dcl: false,
-        drop_dml: false,
-        drop_ddl: false,
-        drop_rows: false,
-        drop_transaction_entries: false,
-        drop_insert: false,
-        drop_update: false,
-        drop_delete: false,
-        quarantine: false,
-    };
-    let black = TableFilter::compile("", ListKind::Black).unwrap();
-    let everything = Verdicts::new(TableJudge::new(Vec::new(), Arc::new(black)));
-    let columns = ColumnFilter::parse("", "").unwrap();
-    let selection = Selection::new(filter, columns, vec![everything]);
-    Splitter::new(
-        config,
+    let selection = Selection::new(filter_config, columns, filter(white));
+    let mut splitter = Splitter::new(
+        split,
         EventStream::for_dump(),
         selection,
         GtidTracker::off(),
-    )
-}
-
-/// A server that died while it wrote a transaction leaves its beginning in the log and goes on in
-/// the next file; nobody committed it.
-#[test]
-fn what_a_dead_server_left_unfinished_is_not_delivered() {
-    let mut log = Log::new(100);
-    log.begin();
-    log.row();
-    log.rotate("b.000002");
-    assert_eq!(log.items(), []);
-    let begin = log.begin();
-    let (_, row) = log.row();
-    let end = log.commit();
-    assert_eq!(log.items(), [("begin", begin), ("rows", row), ("end", end)]);
-    let boundary = &log.splitter.resume().unwrap().boundary;
-    assert_eq!(
-        *boundary,
-        BinlogPosition::new(BinlogFile::new("b.000002"), begin)
     );
+    for raw in opening(&Log::new("bin.000001").end()) {
+        splitter.handle_event(raw).unwrap();
+    }
+    splitter
 }
 
-/// Rows without a BEGIN: reading them again must begin at their map, without which they mean nothing.
-#[test]
-fn a_resume_is_never_between_a_map_and_its_rows() {
-    let mut log = Log::new(1);
-    let (map, row) = log.row();
-    assert_eq!(log.items(), [("rows", row)]);
-    assert_eq!(log.splitter.resume().unwrap().boundary.offset, map);
+/// What a server says of the table `d.name` of a [`Log`] when its log ends at `at`.
+fn snapshot(name: &TableName, at: BinlogPosition) -> Snapshot {
+    let column = ColumnSchema {
+        name: "id".into(),
+        column_type: "int(11)".into(),
+        charset: None,
+        is_key: true,
+        nullable: Some(false),
+    };
+    let schema = TableSchema {
+        name: name.clone(),
+        columns: vec![column],
+    };
+    Snapshot {
+        schema: Some(schema),
+        at,
+    }
 }
 
-/// All of a transaction but its end was delivered when the link broke.
-#[test]
-fn a_transaction_read_again_for_its_end_alone_has_its_end() {
-    let mut log = Log::new(2);
-    log.begin();
-    log.commit();
-    let begin = log.begin();
-    let (_, row) = log.row();
-    assert_eq!(log.items()[2..], [("begin", begin), ("rows", row)]);
+/// What stops the splitter at an event of this type and body, behind the map of the table 1.
+fn stop(splitter: &mut Splitter, event_type: EventType, body: &[u8]) -> Option<String> {
+    let mut log = Log::new("bin.000001");
+    splitter.handle_event(log.query("BEGIN")).unwrap();
+    splitter
+        .handle_event(log.table(1, "t", Metadata::Full))
+        .unwrap();
+    if let Some(table) = splitter.wanted_table().cloned() {
+        let said = snapshot(&table, log.end());
+        splitter.handle_snapshot(table, said).unwrap();
+    }
+    let at = log.end();
+    let fault = splitter
+        .handle_event(log.add(event_type, body))
+        .err()?
+        .to_string();
+    assert!(
+        fault.contains(&at.offset.to_string()),
+        "{fault} does not say where"
+    );
+    Some(fault)
+}
 
-    let boundary = log.splitter.resume().unwrap().boundary.clone();
-    assert_eq!(boundary.offset, begin);
-    log.splitter.restart(Restart {
-        stream: EventStream::for_dump(),
-        gtids: GtidTracker::off(),
-        skip: None,
-        fold_names: false,
-    });
-    log.rotate(FILE);
-    log.at = begin as u32;
-    log.begin();
-    log.row();
-    let end = log.commit();
-    assert_eq!(log.items(), [("end", end)]);
+/// Each is something that holds changes canald cannot deliver: it stops, named, and is never passed over.
+#[test]
+fn what_cannot_be_delivered_stops_by_name() {
+    let rows = rows_body(1, &[7]);
+    let xa_prepare = b"\0\x01\0\0\0\x01\0\0\0\0\0\0\0x";
+    let compressed = "a compressed event";
+    let cases: &[(EventType, &[u8], &str)] = &[
+        (
+            EventType::BEGIN_LOAD_QUERY,
+            b"\x01\0\0\0a,b",
+            "a LOAD DATA logged as a statement",
+        ),
+        (
+            EventType::EXECUTE_LOAD_QUERY,
+            b"\x01\0\0\0",
+            "a LOAD DATA logged as a statement",
+        ),
+        (EventType::LOAD, b"old", "a LOAD DATA logged as a statement"),
+        (
+            EventType::NEW_LOAD,
+            b"old",
+            "a LOAD DATA logged as a statement",
+        ),
+        (
+            EventType::CREATE_FILE,
+            b"old",
+            "a LOAD DATA logged as a statement",
+        ),
+        (
+            EventType::EXEC_LOAD,
+            b"old",
+            "a LOAD DATA logged as a statement",
+        ),
+        (
+            EventType::QUERY,
+            &query_body("INSERT INTO t VALUES (1)"),
+            "(INSERT INTO t VALUES (1))",
+        ),
+        (
+            EventType::QUERY,
+            &query_body("UPDATE t SET id = 2"),
+            "(UPDATE t SET id = 2)",
+        ),
+        (
+            EventType::QUERY,
+            &query_body("DELETE FROM t"),
+            "(DELETE FROM t)",
+        ),
+        (
+            EventType::QUERY,
+            &query_body("SELECT `d`.`f`(1)"),
+            "(SELECT `d`.`f`(1))",
+        ),
+        (
+            EventType::QUERY,
+            &query_body("CREATE TABLE u SELECT 1"),
+            "(CREATE TABLE u SELECT 1)",
+        ),
+        (
+            EventType::TRANSACTION_PAYLOAD,
+            b"\x02\x01\0\x01\x01\x02\0ab",
+            "a compressed transaction",
+        ),
+        (
+            EventType::QUERY_COMPRESSED,
+            &query_body("\u{1}x"),
+            "Query_compressed",
+        ),
+        (EventType::WRITE_ROWS_COMPRESSED_V1, &rows, compressed),
+        (EventType::UPDATE_ROWS_COMPRESSED_V1, &rows, compressed),
+        (EventType::DELETE_ROWS_COMPRESSED_V1, &rows, compressed),
+        (
+            EventType::WRITE_ROWS_COMPRESSED,
+            &rows,
+            "Write_rows_compressed",
+        ),
+        (
+            EventType::UPDATE_ROWS_COMPRESSED,
+            &rows,
+            "Update_rows_compressed",
+        ),
+        (
+            EventType::DELETE_ROWS_COMPRESSED,
+            &rows,
+            "Delete_rows_compressed",
+        ),
+        (
+            EventType::PARTIAL_UPDATE_ROWS,
+            &rows,
+            "a partial JSON update of d.t",
+        ),
+        (
+            EventType::XA_PREPARE,
+            xa_prepare,
+            "an XA transaction (XA PREPARE)",
+        ),
+        (
+            EventType::QUERY,
+            &query_body("XA START X'31',X'',1"),
+            "an XA transaction (XA START",
+        ),
+        (
+            EventType::QUERY,
+            &query_body("XA END X'31',X'',1"),
+            "an XA transaction (XA END",
+        ),
+        (
+            EventType::QUERY,
+            &query_body("XA COMMIT X'31',X'',1"),
+            "an XA transaction (XA COMMIT",
+        ),
+        (
+            EventType::QUERY,
+            &query_body("XA ROLLBACK X'31',X'',1"),
+            "an XA transaction (XA ROLL",
+        ),
+        (EventType::INCIDENT, b"\x01\0\x04gone", "an incident (gone)"),
+        (EventType(99), b"?", "does not know this type"),
+        (
+            EventType::WRITE_ROWS,
+            &rows_body(2, &[7]),
+            "table id 2, which no TABLE_MAP",
+        ),
+    ];
+    for (event_type, body, name) in cases {
+        let fault = stop(&mut splitter(filter_config(), ""), *event_type, body);
+        let fault = fault.unwrap_or_else(|| panic!("{event_type} was passed over"));
+        assert!(fault.contains(name), "{event_type}: {fault}");
+    }
+}
+
+#[test]
+fn a_mariadb_group_of_an_xa_transaction_stops_by_name() {
+    let mut splitter = splitter(filter_config(), "");
+    splitter
+        .handle_event(format("5.5.5-10.11.6-MariaDB-log"))
+        .unwrap();
+    // flags: PREPARED_XA; then format id, lengths of both parts, and the parts
+    let body = b"\x01\0\0\0\0\0\0\0\0\0\0\0\x40\x01\0\0\0\x01\0x";
+    let raw = Log::new("bin.000001").add(EventType::MARIADB_GTID, body);
+    let fault = splitter.handle_event(raw).unwrap_err().to_string();
+    assert!(fault.contains("an XA transaction"), "{fault}");
+}
+
+#[test]
+fn what_says_itself_that_it_may_be_ignored_is_ignored() {
+    let mut splitter = splitter(filter_config(), "");
+    let end = Log::new("bin.000001").end().offset as u32;
+    let raw = event(EventType(99), EventFlags::IGNORABLE, end + 20, b"?");
+    splitter.handle_event(raw).unwrap();
+    for event_type in [
+        EventType::VIEW_CHANGE,
+        EventType::TRANSACTION_CONTEXT,
+        EventType::APPEND_BLOCK,
+        EventType::DELETE_FILE,
+    ] {
+        assert_eq!(
+            stop(&mut self::splitter(filter_config(), ""), event_type, b"x"),
+            None
+        );
+    }
+}
+
+/// MariaDB decrypts what it dumps, and tells of it only by an event without a place. A file is another matter.
+#[test]
+fn an_encrypted_log_is_read_from_its_server_and_not_from_its_file() {
+    let raw = event(EventType::START_ENCRYPTION, EventFlags(0), 0, &[1; 21]);
+    splitter(filter_config(), "").handle_event(raw).unwrap();
+    let mut file = EventStream::for_file(BinlogFile::new("bin.000001"));
+    file.accept(&format("5.5.5-10.11.6-MariaDB-log")).unwrap();
+    let raw = Log::new("bin.000001").add(EventType::START_ENCRYPTION, &[1; 21]);
+    let fault = file.accept(&raw).unwrap_err().to_string();
+    assert!(fault.contains("encrypted by MariaDB"), "{fault}");
+}
+
+#[test]
+fn changes_logged_as_text_are_passed_over_only_if_nobody_wants_them() {
+    let insert = query_body("INSERT INTO t VALUES (1)");
+    let filled = query_body("CREATE TABLE u SELECT 1");
+    let stops = |white, body| {
+        stop(
+            &mut splitter(filter_config(), white),
+            EventType::QUERY,
+            body,
+        )
+        .is_some()
+    };
+    assert!(!stops(r"d\.t", &filled));
+    assert!(stops(r"d\.u", &filled));
+    assert!(
+        stops(r"d\.other", &insert),
+        "triggers may change other tables"
+    );
+    for (event_type, body) in [
+        (EventType::QUERY, insert),
+        (EventType::QUERY, filled),
+        (EventType::BEGIN_LOAD_QUERY, vec![1]),
+        (EventType::EXECUTE_LOAD_QUERY, vec![1]),
+    ] {
+        let config = FilterConfig {
+            drop_dml: true,
+            ..filter_config()
+        };
+        assert_eq!(stop(&mut splitter(config, ""), event_type, &body), None);
+    }
 }

@@ -54,7 +54,6 @@ const NO_ENTRY: &[&str] = &[
     "DEALLOCATE",
     "DESC",
     "DESCRIBE",
-    "DO",
     "EXECUTE",
     "EXPLAIN",
     "FLUSH",
@@ -74,7 +73,6 @@ const NO_ENTRY: &[&str] = &[
     "RESIGNAL",
     "RESTART",
     "REVOKE",
-    "SELECT",
     "SET",
     "SHOW",
     "SHUTDOWN",
@@ -170,6 +168,7 @@ pub fn scan<'a>(sql: &'a str, context: &'a SqlContext<'a>) -> Scanned<'a> {
         () if first.is("UPDATE") => Some(update(&mut cursor)),
         () if first.is("DELETE") => Some(delete(&mut cursor)),
         () if first.is("WITH") => with(&mut cursor),
+        () if first.is_any(&["SELECT", "DO"]) => Some(plain(StatementClass::Dml(RowKind::Query))),
         () if first.is_any(NO_ENTRY) => Some(plain(StatementClass::NoEntry)),
         () => None,
     };
@@ -295,7 +294,11 @@ fn create<'a>(cursor: &mut Cursor<'a>) -> Option<Scanned<'a>> {
             cursor.eat_if_exists();
             let name = cursor.table_name()?;
             let touches = tables_unless(temporary, [name.clone()].into());
-            let class = StatementClass::Ddl(RowKind::Create);
+            let class = if !temporary && takes_rows(cursor) {
+                StatementClass::CreateFilled
+            } else {
+                StatementClass::Ddl(RowKind::Create)
+            };
             Some(about_tables(class, [judged(name)].into(), touches))
         }
         Object::Index => index(cursor, RowKind::CreateIndex),
@@ -304,6 +307,20 @@ fn create<'a>(cursor: &mut Cursor<'a>) -> Option<Scanned<'a>> {
         Object::Program => Some(plain(StatementClass::Query)),
         Object::Other => Some(plain(StatementClass::NoEntry)),
     }
+}
+
+/// Whether a query that fills the table follows: outside parentheses, or first in one.
+fn takes_rows(cursor: &mut Cursor<'_>) -> bool {
+    const QUERY: &[&str] = &["SELECT", "TABLE", "VALUES"];
+    while !cursor.is_at_end() {
+        let mut inside = cursor.clone();
+        while inside.eat_symbol(b'(') {}
+        if cursor.at_any(QUERY) || inside.at("SELECT") {
+            return true;
+        }
+        cursor.skip_one();
+    }
+    false
 }
 
 fn alter<'a>(cursor: &mut Cursor<'a>) -> Option<Scanned<'a>> {

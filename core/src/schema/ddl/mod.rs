@@ -80,7 +80,11 @@ pub enum StatementClass<'a> {
     },
     /// A definition of tables or indexes: `isDdl` true.
     Ddl(RowKind),
-    /// The text of a change: [`RowKind::Insert`], [`RowKind::Update`] or [`RowKind::Delete`], `isDdl` false.
+    /// CREATE TABLE … SELECT as it was typed, which is how statement format logs it: the log has no rows of
+    /// what it filled the table with. Row format logs the columns instead.
+    CreateFilled,
+    /// The text of a change: [`RowKind::Insert`], [`RowKind::Update`] or [`RowKind::Delete`], `isDdl` false;
+    /// [`RowKind::Query`] for a SELECT, which is logged only where a function in it changes tables.
     Dml(RowKind),
     /// Canal's QUERY: `isDdl` true, no table.
     Query,

@@ -6,7 +6,9 @@ use alloc::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::StatementClass::{Begin, Commit, Ddl, Dml, NoEntry, Query, Rollback, Savepoint, Xa};
+use super::StatementClass::{
+    Begin, Commit, CreateFilled, Ddl, Dml, NoEntry, Query, Rollback, Savepoint, Xa,
+};
 use super::*;
 
 const CONTEXT: SqlContext<'static> = SqlContext {
@@ -135,9 +137,8 @@ fn create_table_in_all_its_spellings() {
         "create table if not exists `t` (a int)",
         "CREATE OR REPLACE TABLE t (z INT)",
         "CREATE TABLE d.t LIKE c.moved",
-        "CREATE TABLE `d` . `t` AS SELECT * FROM tmp",
         "CREATE TABLE `t` (\n  `a` int NOT NULL\n) START TRANSACTION",
-        "CREATE TABLE t (PRIMARY KEY (a)) AS SELECT 1 AS a, 'x' AS b UNION SELECT 2, 'y'",
+        "CREATE TABLE t (a INT, `select` INT) PARTITION BY LIST (a) (PARTITION p VALUES IN (1))",
         "/* tool 1.2 */ CREATE TABLE /*!50000 IF NOT EXISTS */ t (a INT /* inner */)",
         "/*!50003 CREATE TABLE t (a INT) */",
         "CREATE TABLE t(a int) /*!50100 PARTITION BY HASH (a) PARTITIONS 4 */",
@@ -151,6 +152,29 @@ fn create_table_in_all_its_spellings() {
     let sql =
         "SET STATEMENT max_statement_time=0, lock_wait_timeout=(1) FOR CREATE TABLE t (a INT)";
     expect_ddl(&MARIADB, sql, RowKind::Create, "d.t", "d.t");
+}
+
+#[test]
+fn a_table_that_a_query_fills_is_told_from_one_that_is_empty() {
+    for sql in [
+        "CREATE TABLE `d` . `t` AS SELECT * FROM tmp",
+        "CREATE TABLE t (PRIMARY KEY (a)) AS SELECT 1 AS a, 'x' AS b UNION SELECT 2, 'y'",
+        "CREATE TABLE t ((SELECT 1 AS a))",
+        "CREATE TABLE t (a INT) IGNORE SELECT 1 AS a",
+        "CREATE TABLE t WITH c AS (SELECT 1) SELECT * FROM c",
+        "CREATE TABLE t AS TABLE u",
+        "CREATE TABLE t VALUES ROW(1)",
+    ] {
+        let found = scan(sql, &CONTEXT);
+        assert_eq!(found.class, CreateFilled, "{sql}");
+        assert_eq!(
+            (subjects(&found), touches(&found)),
+            ("d.t".into(), "d.t".into()),
+            "{sql}"
+        );
+    }
+    let temporary = "CREATE TEMPORARY TABLE tmp SELECT 1";
+    expect_ddl(&CONTEXT, temporary, RowKind::Create, "d.tmp", "-");
 }
 
 #[test]

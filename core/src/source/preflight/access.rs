@@ -221,7 +221,7 @@ mod tests {
             },
             LinkFault::TlsUnavailable,
             LinkFault::Auth(AuthFault::NeedsTls {
-                name: "mysql_clear_password".into(),
+                name: "mysql_clear_password",
             }),
             LinkFault::ServerRefused(refusal(1040, "Too many connections")),
             LinkFault::End,
