@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::meta::identity::Destination;
+use crate::identity::Destination;
 use crate::position::BinlogPosition;
 use crate::time::{Duration, WallMillis};
 

@@ -13,6 +13,7 @@ extern crate std;
 
 pub mod flavor;
 pub mod hash;
+pub mod identity;
 pub mod position;
 pub mod read;
 pub mod rng;

@@ -7,7 +7,7 @@ use core::fmt;
 use bytes::Bytes;
 use thiserror::Error;
 
-use crate::meta::identity::{ClientId, Destination};
+use crate::identity::{ClientId, Destination};
 use crate::time::Duration;
 
 /// What is said to a connection whose client id another one took over; clients know it by these words.

@@ -2,7 +2,6 @@
 
 use crate::binlog::event::EventType;
 use crate::binlog::format::Format;
-use crate::entry::kind::RowKind;
 use crate::read::{ReadError, Reader};
 
 /// The table id of a rows event that has no rows and only ends a statement.
@@ -40,18 +39,6 @@ pub enum RowOp {
     Update,
     /// DELETE_ROWS: before images.
     Delete,
-}
-
-impl RowOp {
-    /// The kind of entry it becomes.
-    #[must_use]
-    pub const fn kind(self) -> RowKind {
-        match self {
-            Self::Insert => RowKind::Insert,
-            Self::Update => RowKind::Update,
-            Self::Delete => RowKind::Delete,
-        }
-    }
 }
 
 /// How the data of a rows event are written.

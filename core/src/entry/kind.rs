@@ -1,5 +1,7 @@
 //! The kinds of entries and of changes, with canal's numbers (wire-protocol reference §4).
 
+use crate::binlog::rows::RowOp;
+
 /// What an entry is. Only these three reach a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -105,6 +107,16 @@ impl RowKind {
             Self::DropIndex => "DINDEX",
             Self::XaCommit => "XACOMMIT",
             Self::XaRollback => "XAROLLBACK",
+        }
+    }
+}
+
+impl From<RowOp> for RowKind {
+    fn from(op: RowOp) -> Self {
+        match op {
+            RowOp::Insert => Self::Insert,
+            RowOp::Update => Self::Update,
+            RowOp::Delete => Self::Delete,
         }
     }
 }

@@ -158,7 +158,7 @@ impl<'j> Encoder<'j> {
                 plan,
                 data,
             } => {
-                put_rows_head(&mut self.store, *table_id, op.kind());
+                put_rows_head(&mut self.store, *table_id, RowKind::from(*op));
                 self.rows(item, *op, plan, data)
             }
         }
@@ -221,7 +221,7 @@ impl<'j> Encoder<'j> {
         let event = parsed.map_err(|error| self.row_fault(item, op, plan, error))?;
         let guess = event.guess(&self.rows);
         let TableName { schema, table } = plan.name();
-        let (schema, table, kind) = (Some(&**schema), Some(&**table), Some(op.kind()));
+        let (schema, table, kind) = (Some(&**schema), Some(&**table), Some(RowKind::from(op)));
         self.put_header(item, schema, table, kind, guess.rows);
         let store_len = self.store.len() + guess.bytes;
         let prelude = Prelude::new(EntryType::RowData, self.header.len(), store_len);

@@ -29,7 +29,7 @@ use alloc::vec::Vec;
 use thiserror::Error;
 
 use crate::config::{BatchMode, StoreConfig};
-use crate::meta::identity::ClientId;
+use crate::identity::ClientId;
 use crate::store::batch::{Cut, Gather, Offer, Place, Skipped, Taken};
 use crate::store::reader::Reader;
 pub use crate::store::reader::ReaderState;

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use crate::config::{BatchMode, StoreConfig};
 use crate::entry::kind::{EntryType, RowKind};
-use crate::meta::identity::ClientId;
+use crate::identity::ClientId;
 use crate::position::{BinlogFile, BinlogPosition};
 use crate::store::segment::{EntryPosition, Resume, Segment, Slot, SubjectId};
 use crate::store::testing::{config, slot};

@@ -991,7 +991,7 @@ impl RandomEvent {
         };
         proto::RowChange {
             table_id: Some(108),
-            event_type: Some(self.op.kind() as i32),
+            event_type: Some(RowKind::from(self.op) as i32),
             is_ddl: Some(false),
             row_datas: self.rows.iter().map(row).collect(),
         }
@@ -1058,7 +1058,7 @@ proptest! {
                     schema_name: Some("test".into()),
                     table_name: Some("user".into()),
                     event_length: Some(77),
-                    event_type: Some(event.op.kind() as i32),
+                    event_type: Some(RowKind::from(event.op) as i32),
                     props,
                     gtid: stamp.as_ref().map(|s| s.set.clone()).filter(|set| !set.is_empty()),
                 }),
