@@ -214,8 +214,7 @@ pub struct PlaceArgs {
     /// [default: canal.ip and canal.port, else all addresses, 11111]
     #[arg(long, value_name = "HOST:PORT", value_parser = listen_address)]
     pub listen: Option<SocketAddr>,
-    /// Folder for cursors and table histories [default: canal.file.data.dir; with --source:
-    /// ./canald-data]
+    /// Folder for cursors [default: canal.file.data.dir; with --source: ./canald-data]
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// Where a destination begins that has no cursor yet

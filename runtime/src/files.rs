@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use thiserror::Error;
 
-/// The largest record that is read: cursors and table histories are far smaller.
+/// The largest record that is read: cursors are far smaller.
 pub const RECORD_BYTES_MAX: u64 = 256 << 20;
 
 /// The file in a data folder that its owner holds locked.
