@@ -129,13 +129,15 @@ impl Lookahead {
         self.surveyed = None;
     }
 
-    /// The stream has passed `position`.
+    /// The stream has passed `position`. What was surveyed is kept whole until the stream is behind all of
+    /// it: a link that breaks leads back, and the same stretch is not to be surveyed again for that.
     pub(super) fn passed(&mut self, position: &BinlogPosition) {
-        if let Some(surveyed) = &mut self.surveyed {
-            surveyed.forget_through(position);
-            if surveyed.seen_to() <= position {
-                self.surveyed = None;
-            }
+        if self
+            .surveyed
+            .as_ref()
+            .is_some_and(|surveyed| surveyed.seen_to() <= position)
+        {
+            self.surveyed = None;
         }
     }
 

@@ -170,38 +170,40 @@ impl Splitter {
                 self.withhold(event, &table);
                 Ok(())
             }
+            Some(Treatment::Decoded(_)) if !self.selection.rows(rows.op) => Ok(()),
             Some(Treatment::Decoded(plan)) => {
                 let what = match rows.encoding {
-                    RowsEncoding::Plain => None,
-                    RowsEncoding::PartialJson => Some(Unsupported::PartialJson {
-                        table: plan.name().clone(),
-                    }),
-                    RowsEncoding::Compressed => {
-                        let event = event.header.event_type.name();
-                        Some(Unsupported::CompressedEvent { event })
+                    RowsEncoding::Plain => {
+                        self.emit_rows(raw, event, rows, plan);
+                        return Ok(());
                     }
+                    RowsEncoding::PartialJson => Unsupported::PartialJson {
+                        table: plan.name().clone(),
+                    },
+                    RowsEncoding::Compressed => Unsupported::CompressedEvent {
+                        event: event.header.event_type.name(),
+                    },
                 };
-                if let Some(what) = what {
-                    return Err(self.unsupported(event, what));
-                }
-                if self.selection.rows(rows.op) {
-                    let (op, table_id) = (rows.op, rows.table_id);
-                    let data = raw.slice_ref(rows.data);
-                    let subject = plan.subject();
-                    self.emit(
-                        event,
-                        subject,
-                        ItemBody::Rows {
-                            op,
-                            table_id,
-                            plan,
-                            data,
-                        },
-                    );
-                }
-                Ok(())
+                Err(self.unsupported(event, what))
             }
         }
+    }
+
+    fn emit_rows(
+        &mut self,
+        raw: &Bytes,
+        event: &Event<'_>,
+        rows: &RowsEvent<'_>,
+        plan: Arc<TablePlan>,
+    ) {
+        let subject = plan.subject();
+        let body = ItemBody::Rows {
+            op: rows.op,
+            table_id: rows.table_id,
+            plan,
+            data: raw.slice_ref(rows.data),
+        };
+        self.emit(event, subject, body);
     }
 
     fn withhold(&mut self, event: &Event<'_>, table: &TableName) {

@@ -193,7 +193,9 @@ impl Splitter {
         self.config.fold_names = restart.fold_names;
         self.group = Group::Outside;
         self.transaction.forget();
+        // What is read again may lie before a DDL that was passed, with maps that look the same.
         self.tables.forget_ids();
+        self.tables.forget_treatments();
         self.lookahead.clear();
         self.skip = self.jobs.last().cloned().max(restart.skip);
     }
@@ -205,7 +207,8 @@ impl Splitter {
         self.skip = None;
     }
 
-    /// Another source's log is read from here on: no position of the former counts.
+    /// Another log is read from here on, or the same one behind a gap: neither the places of the former nor
+    /// what was known of its tables counts.
     pub fn switch_source(&mut self) {
         self.forget_place();
         self.tables.forget_snapshots();
@@ -217,7 +220,11 @@ impl Splitter {
     /// was surveyed before. `at` is the place of the map that waits.
     pub fn begin_survey(&mut self, at: &BinlogPosition) -> Horizon {
         self.lookahead.clear();
-        let again = self.resume().map(|resume| &resume.boundary);
+        let group = match &self.group {
+            Group::Announced(place) | Group::Begun(place) => Some(&place.resume),
+            Group::Outside => None,
+        };
+        let again = self.resume().or(group).map(|resume| &resume.boundary);
         let from = again.filter(|again| *again < at).unwrap_or(at).clone();
         self.lookahead.survey_from(from)
     }
@@ -434,7 +441,5 @@ pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-#[cfg(test)]
-mod resumes;
 #[cfg(test)]
 mod tests;

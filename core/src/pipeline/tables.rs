@@ -109,8 +109,8 @@ impl Tables {
         self.by_id.clear();
     }
 
-    /// Filters changed: treatments are decided anew at the next TABLE_MAP of each table. Rows under way
-    /// keep the treatment that their map had.
+    /// Treatments are decided anew at the next TABLE_MAP of each table. Rows under way keep the treatment
+    /// that their map had.
     pub fn forget_treatments(&mut self) {
         self.epoch += 1;
         self.by_map.clear();
@@ -127,9 +127,10 @@ impl Tables {
         self.snapshots.insert(name, snapshot);
     }
 
-    /// Another source's log is read: what the former said, and where, means nothing there.
+    /// Another log is read, or part of it is left out: what was said of tables, and where, means nothing.
     pub fn forget_snapshots(&mut self) {
         self.snapshots.clear();
+        self.doubtful.clear();
         self.forget_treatments();
     }
 

@@ -45,8 +45,13 @@ pub(crate) fn opening(at: &BinlogPosition) -> [Bytes; 2] {
 
 /// A copy of the format that `version` writes, without checksums in the events after it.
 pub(crate) fn format(version: &str) -> Bytes {
+    format_until(version, 0)
+}
+
+/// The format with which a server of `version` begins a file and a life, up to the offset `end`.
+pub(crate) fn format_until(version: &str, end: u32) -> Bytes {
     let body = format_body(version, &[0; 42], Some(0));
-    let mut raw = event(EventType::FORMAT_DESCRIPTION, EventFlags(0), 0, &body).to_vec();
+    let mut raw = event(EventType::FORMAT_DESCRIPTION, EventFlags(0), end, &body).to_vec();
     raw.truncate(raw.len() - CHECKSUM_BYTES);
     let crc = crc32fast::hash(&raw);
     raw.extend(crc.to_le_bytes());

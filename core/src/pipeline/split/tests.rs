@@ -1,3 +1,7 @@
+mod groups;
+mod rig;
+mod schemas;
+
 use alloc::string::ToString;
 use alloc::vec;
 
