@@ -14,6 +14,7 @@ use crate::pipeline::split::SkipThrough;
 use crate::position::{BinlogFile, BinlogPosition};
 use crate::request::SessionId;
 use crate::source::start::StoredPlace;
+use crate::store::ReadFrom;
 use crate::store::batch::Place;
 use crate::store::segment::{EntryPosition, Resume};
 use crate::time::{Instant, WallMillis};
@@ -194,9 +195,37 @@ impl Instance {
         Some(StoredPlace::of(cursor))
     }
 
-    /// The last entry that every client has acknowledged.
+    /// Whether a cursor was recorded on another source than the present one.
+    fn is_elsewhere(&self, cursor: &Cursor) -> bool {
+        match &cursor.extension {
+            Some(known) => known.identity != self.identity_text(),
+            None => cursor.source != self.source_address(),
+        }
+    }
+
+    /// The source is known. Cursors of another one name places that mean nothing here: their clients are
+    /// given everything that is read, which begins where the oldest of them was proved to stand.
+    pub(super) fn place_readers(&mut self) {
+        let clients = self.durable.record().clients.iter();
+        let elsewhere: Vec<_> = clients
+            .filter(|(id, client)| {
+                let is_elsewhere = |cursor| self.is_elsewhere(cursor);
+                self.clients.contains_key(id) && client.cursor.as_ref().is_some_and(is_elsewhere)
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        for id in elsewhere {
+            self.store.detach(id);
+            self.store.attach(id, ReadFrom::Oldest);
+        }
+    }
+
+    /// The last entry that every client has acknowledged; none if one of them stands on another source.
     pub(super) fn acked_by_all(&self) -> Option<SkipThrough> {
         let acked = self.cursors().into_iter().map(|(_, cursor)| {
+            if self.is_elsewhere(cursor) {
+                return None;
+            }
             let acked = cursor.extension.as_ref()?.last_acked.as_ref()?;
             Some(SkipThrough {
                 position: acked.position.clone(),

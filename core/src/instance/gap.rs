@@ -46,7 +46,7 @@ impl Instance {
             Weight::Alarm,
             format!("GAP: {lost}; canal.auto.reset.latest.pos.mode=true, so {gap} is lost"),
         );
-        self.splitter.forget_place();
+        self.splitter.switch_source();
         self.store.switch_source();
         self.gap_at = self.store.status().put;
         let version = self.durable.change_now(|record| {
@@ -58,7 +58,7 @@ impl Instance {
         });
         let from = PlanFrom::Position(to.position);
         let skip = None;
-        self.record_start(now, version, DumpPlan { from, gtids, skip });
+        self.record_start(now, Some(version), DumpPlan { from, gtids, skip });
     }
 
     /// Whether the ring still holds entries of before a gap: nobody's cursor may begin there.

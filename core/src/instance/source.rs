@@ -32,7 +32,7 @@ use crate::pipeline::gtids::GtidTracker;
 use crate::pipeline::split::{Restart, SkipThrough};
 use crate::position::{BinlogFile, BinlogPosition};
 use crate::source::facts::{Discovery, EndOfLog, SourceFacts, SourceFault, SourceIdentity};
-use crate::source::fault::{DumpFault, Retries, StopReason, Verdict};
+use crate::source::fault::{BACKOFF_FIRST, DumpFault, Retries, StopReason, Verdict};
 use crate::source::start::{GtidProof, StartDecision, StartQuestion, StoredPlace};
 use crate::source::statements::{
     BINARY_LOGS, Necessity, SessionStatement, dump_session, mariadb_gtid_start, mysql_gtid_proof,
@@ -166,12 +166,9 @@ impl Instance {
 
     /// Whether the events of `link` become entries.
     pub(super) fn streams(&self, link: LinkId) -> bool {
+        let streams = |dump: &Link| dump.id == link && dump.replica.is_streaming();
         matches!(self.source.dump_state, DumpState::Streaming)
-            && self
-                .source
-                .dump
-                .as_ref()
-                .is_some_and(|dump| dump.id == link)
+            && self.source.dump.as_ref().is_some_and(streams)
     }
 
     /// Asks the source who it is; everything else follows from the answer.
@@ -284,6 +281,7 @@ impl Instance {
     }
 
     fn take_events(&mut self, now: Instant, buf: &mut BytesMut) {
+        let former = self.splitter.position();
         loop {
             let Some(link) = self.source.dump.as_mut() else {
                 return;
@@ -300,6 +298,9 @@ impl Instance {
             }
         }
         self.splitter.close_job();
+        if former.is_some() && former != self.splitter.position() {
+            self.source.retries.note_progress();
+        }
     }
 
     /// The serial stage cannot go on.
@@ -463,7 +464,9 @@ impl Instance {
             proof,
         };
         let decision = question.decide();
-        self.note_identity(&facts, &decision);
+        if !matches!(decision, StartDecision::Stop(_)) && !self.note_identity(now, &facts) {
+            return;
+        }
         match decision {
             StartDecision::DumpAt {
                 position,
@@ -497,15 +500,31 @@ impl Instance {
         }
     }
 
-    /// Positions of another server say nothing about those before.
-    fn note_identity(&mut self, facts: &SourceFacts, decision: &StartDecision) {
+    /// Notes which source it is that will be read. False if it is another one than before, and what was
+    /// read from that one is not in the ring yet, where it has to be told apart.
+    fn note_identity(&mut self, now: Instant, facts: &SourceFacts) -> bool {
         let identity = facts.identity();
-        let former = self.source.identity.replace(identity.clone());
-        let stops = matches!(decision, StartDecision::Stop(_));
-        if !stops && former.is_some_and(|former| former != identity) {
-            self.store.switch_source();
-            self.splitter.switch_source();
+        match &self.source.identity {
+            Some(former) if *former == identity => {}
+            Some(former) if !self.window.is_empty() => {
+                let why = format!(
+                    "the source is {identity} now and was {former}; before it is read, clients have to make room \
+                     for what was read before"
+                );
+                self.pause(now, BACKOFF_FIRST, why);
+                return false;
+            }
+            Some(_) => {
+                self.source.identity = Some(identity);
+                self.store.switch_source();
+                self.splitter.switch_source();
+            }
+            None => {
+                self.source.identity = Some(identity);
+                self.place_readers();
+            }
         }
+        true
     }
 
     fn plan_at_end(&mut self, now: Instant, end: &EndOfLog, flavor: Flavor) {
@@ -555,19 +574,20 @@ impl Instance {
         };
         let gtid = gtids.text().map(String::from);
         let plan = DumpPlan { from, gtids, skip };
-        if is_stored || self.durable.record().start.is_some() {
-            self.source.plan = Some(plan);
-            return self.open_dump(now);
-        }
-        let start = self.start_cursor(place, gtid.as_deref());
-        let version = self.durable.change_now(|record| record.start = Some(start));
+        // A place that was decided before the link broke is perhaps not stored yet.
+        let version = if is_stored || self.durable.record().start.is_some() {
+            self.source.recording
+        } else {
+            let start = self.start_cursor(place, gtid.as_deref());
+            Some(self.durable.change_now(|record| record.start = Some(start)))
+        };
         self.record_start(now, version, plan);
     }
 
-    /// The dump of `plan` is opened once `version` is stored.
-    pub(super) fn record_start(&mut self, now: Instant, version: Version, plan: DumpPlan) {
+    /// The dump of `plan` is opened once `version` is stored; at once if there is nothing to store.
+    pub(super) fn record_start(&mut self, now: Instant, version: Option<Version>, plan: DumpPlan) {
         self.source.plan = Some(plan);
-        self.source.recording = Some(version);
+        self.source.recording = version;
         self.enter(
             now,
             Stage::Recording,
@@ -579,9 +599,8 @@ impl Instance {
 
     /// The record is stored as far as it is: what waited for that goes on.
     pub(super) fn recorded(&mut self, now: Instant) {
-        if let Some(version) = self.source.recording
-            && self.durable.is_stored(version)
-        {
+        let is_stored = |version| self.durable.is_stored(version);
+        if self.status.stage == Stage::Recording && self.source.recording.is_none_or(is_stored) {
             self.source.recording = None;
             self.open_dump(now);
         }

@@ -23,6 +23,7 @@ use crate::store::testing::config as store_config;
 use crate::time::Duration;
 
 mod gap;
+mod runs;
 mod serving;
 mod source;
 mod survey;
@@ -83,6 +84,9 @@ struct Rig {
     refusal: Option<&'static str>,
     /// The offset from which on they are not refused.
     purged: u64,
+    /// Which server answers.
+    uuid: &'static str,
+    gtid_mode: &'static str,
     steps: Vec<Step>,
     requests: u64,
     /// How often links may still be served.
@@ -119,6 +123,8 @@ impl Rig {
             unsaved: false,
             refusal: None,
             purged: u64::MAX,
+            uuid: UUID,
+            gtid_mode: "OFF",
             steps: Vec::new(),
             requests: 0,
             rounds: usize::MAX,
@@ -265,6 +271,8 @@ impl Rig {
                 let from = BinlogPosition::new(BinlogFile::new(&file), u64::from(offset));
                 self.dump(link, &from);
             }
+            // by GTID: all transactions of the log are behind every set
+            Some((0x1e, _)) => self.dump(link, &at(BinlogPosition::FIRST_EVENT)),
             _ => server.send(OK_PACKET),
         }
     }
@@ -291,16 +299,19 @@ impl Rig {
                 &[
                     &["version", "8.4.13"],
                     &["server_id", "901"],
-                    &["server_uuid", UUID],
+                    &["server_uuid", self.uuid],
                     &["log_bin", "ON"],
                     &["binlog_format", "ROW"],
-                    &["gtid_mode", "OFF"],
+                    &["gtid_mode", self.gtid_mode],
                 ],
             ),
             "SHOW BINARY LOG STATUS" => result(
                 &["File", "Position", "a", "b", "Executed_Gtid_Set"],
                 &[&[FILE, &end, "", "", ""]],
             ),
+            _ if sql.starts_with("SELECT GTID_SUBTRACT") => {
+                result(&["ahead", "missing"], &[&["", ""]])
+            }
             "SHOW BINARY LOGS" => result(&["Log_name", "File_size"], &[&[FILE, &end]]),
             _ if sql.contains("information_schema.columns") => result(
                 &["n", "t", "c", "e", "k"],
