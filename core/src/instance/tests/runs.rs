@@ -193,7 +193,12 @@ impl Run {
                     self.members.iter_mut().for_each(|m| m.saving = m.acked);
                 }
                 Step::Saved(true) => self.note_stored(),
-                _ => {}
+                Step::Saved(false)
+                | Step::Dialed(_)
+                | Step::Dump(_)
+                | Step::Reply(..)
+                | Step::Closed(..)
+                | Step::Report(..) => {}
             }
         }
     }
