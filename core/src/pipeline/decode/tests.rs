@@ -209,6 +209,7 @@ fn rows(op: RowOp, plan: &Arc<TablePlan>, data: &[u8]) -> ItemBody {
         table_id: 108,
         plan: plan.clone(),
         data: Bytes::copy_from_slice(data),
+        guess: plan.guess(op, data),
     }
 }
 
@@ -230,7 +231,7 @@ fn job_with(items: Vec<Item>, settings: EncodeSettings) -> DecodeJob {
 }
 
 fn decode_all(items: Vec<Item>) -> Segment {
-    let decoded = decode(&job_with(items, EncodeSettings::default()));
+    let decoded = decode(job_with(items, EncodeSettings::default()));
     assert_eq!(decoded.fault, None);
     decoded.segment
 }
@@ -333,7 +334,7 @@ fn shown_with(
         vec![item(4, 40, rows(RowOp::Insert, &plan, &data))],
         settings.clone(),
     );
-    let decoded = decode(&job);
+    let decoded = decode(job);
     assert_eq!(decoded.fault, None);
     let mut messages = proto::Messages::decode(decoded.segment.bytes).unwrap();
     let store_value = messages.messages.remove(0).store_value.unwrap();
@@ -634,7 +635,7 @@ fn labels_of_members() {
         vec![item(4, 40, rows(RowOp::Insert, &plan, &unhex("01010002")))],
         settings,
     );
-    assert!(decode(&job).fault.is_some(), "a number that has no label");
+    assert!(decode(job).fault.is_some(), "a number that has no label");
 }
 
 #[test]
@@ -648,7 +649,7 @@ fn a_bad_row_ends_the_job_and_says_where_it_is() {
         item(44, 50, rows(RowOp::Insert, &plan, &bad)),
         item(94, 40, rows(RowOp::Insert, &plan, &good)),
     ];
-    let decoded = decode(&job_with(items, EncodeSettings::default()));
+    let decoded = decode(job_with(items, EncodeSettings::default()));
     assert_eq!(decoded.segment.slots.len(), 1);
     assert_eq!(
         decoded.segment.bytes.len(),
@@ -664,7 +665,7 @@ fn a_bad_row_ends_the_job_and_says_where_it_is() {
 fn a_fault_inside_a_value_counts_from_the_event() {
     let plan = plan(vec![(mapped(245, 4), column("doc", "json"))]);
     let data = unhex("010100 03000000 0c0941");
-    let decoded = decode(&job_with(
+    let decoded = decode(job_with(
         vec![item(4, 40, rows(RowOp::Insert, &plan, &data))],
         EncodeSettings::default(),
     ));
@@ -681,7 +682,7 @@ fn a_fault_inside_a_value_counts_from_the_event() {
 #[test]
 fn the_columns_of_event_and_plan_must_be_as_many() {
     let data = unhex("0307 00");
-    let decoded = decode(&job_with(
+    let decoded = decode(job_with(
         vec![item(4, 40, rows(RowOp::Insert, &user(), &data))],
         EncodeSettings::default(),
     ));
@@ -701,7 +702,7 @@ fn an_insert_that_names_no_column_is_a_row() {
         rows(RowOp::Insert, &plan, &unhex("0200")),
     )]);
     assert_eq!(segment.slots[0].rows, 1);
-    let decoded = decode(&job_with(
+    let decoded = decode(job_with(
         vec![item(4, 40, rows(RowOp::Insert, &plan, &unhex("0200ff")))],
         EncodeSettings::default(),
     ));
@@ -1128,7 +1129,7 @@ proptest! {
             item(4, 40, ItemBody::Begin { thread_id: 1 }),
             item(44, 40, rows(event.op, &plan, &data)),
         ];
-        let decoded = decode(&job_with(items, EncodeSettings::default()));
+        let decoded = decode(job_with(items, EncodeSettings::default()));
         let Segment { bytes, slots, .. } = decoded.segment;
         prop_assert_eq!(slots.last().unwrap().end as usize, bytes.len());
         prop_assert_eq!(slots.len(), 2 - usize::from(decoded.fault.is_some()));
