@@ -117,7 +117,9 @@ impl Instance {
 
     /// What a reader's filter excludes counts as acknowledged once nothing older is open.
     pub(super) fn advance_past_excluded(&mut self, id: ClientId) {
-        if let Some(skipped) = self.store.take_skipped(id) {
+        if let Some(skipped) = self.store.take_skipped(id)
+            && !self.is_before_gap(skipped.end)
+        {
             self.move_cursor(id, skipped.ack_at.as_ref(), &skipped.last);
         }
     }
@@ -134,6 +136,9 @@ impl Instance {
 
     /// Where a client stands that has just come: before the oldest entry that it will be given.
     pub(super) fn first_cursor(&self) -> Option<Cursor> {
+        if self.holds_lost_places() {
+            return self.durable.record().start.clone();
+        }
         let (entry, last_acked, resume) = match self.store.oldest() {
             Some(Place { entry, resume }) => (entry, None, resume),
             None => {

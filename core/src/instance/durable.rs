@@ -100,6 +100,7 @@ impl Durable {
             MetaMode::File => self.record.encode(),
             MetaMode::Memory => MetaRecord {
                 generation: self.record.generation,
+                gaps: self.record.gaps.clone(),
                 ..MetaRecord::default()
             }
             .encode(),

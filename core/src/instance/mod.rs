@@ -18,6 +18,7 @@
 mod clients;
 pub mod durable;
 mod flow;
+mod gap;
 mod locate;
 mod serve;
 mod source;
@@ -56,6 +57,7 @@ use crate::pipeline::window::DecodeWindow;
 use crate::request::{Reply, Request, RequestId, SessionId};
 use crate::rng::{Rng, Seed};
 use crate::status::{Stage, Status};
+use crate::store::ring::Sequence;
 use crate::store::{EventStore, ReadFrom, StoreConfigFault, StoreStatus, check};
 use crate::time::Instant;
 
@@ -169,6 +171,8 @@ pub struct Instance {
     waiting_saves: Vec<WaitingSave>,
     // what survives
     durable: Durable,
+    /// Entries before it lie before a gap: the source has lost their places.
+    gap_at: Sequence,
     stopping: bool,
 }
 
@@ -270,6 +274,7 @@ impl Instance {
             waiting_gets: BTreeMap::new(),
             waiting_saves: Vec::new(),
             durable,
+            gap_at: Sequence::ZERO,
             stopping: false,
         };
         instance.refresh_filters();

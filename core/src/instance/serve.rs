@@ -327,7 +327,9 @@ impl Instance {
         let (end, ack_at, last) = (open.end, open.ack_at.clone(), open.last.clone());
         ledger.close(id, batch);
         self.store.ack(id, end);
-        self.move_cursor(id, ack_at.as_ref(), &last);
+        if !self.is_before_gap(end) {
+            self.move_cursor(id, ack_at.as_ref(), &last);
+        }
         self.advance_past_excluded(id);
         Ok(Some(Reply::Done))
     }

@@ -18,6 +18,7 @@ use bytes::BytesMut;
 
 use crate::binlog::stream::EventStream;
 use crate::gtid::{GtidSet, MariadbGtidSet, MysqlGtidSet};
+use crate::instance::durable::Version;
 use crate::instance::locate::Locate;
 use crate::instance::survey::Survey;
 use crate::instance::tables::TableAsk;
@@ -85,13 +86,13 @@ pub(super) enum DumpState {
 /// Where a dump begins, decided.
 #[derive(Clone, Debug)]
 pub(super) struct DumpPlan {
-    from: PlanFrom,
-    gtids: GtidTracker,
-    skip: Option<SkipThrough>,
+    pub(super) from: PlanFrom,
+    pub(super) gtids: GtidTracker,
+    pub(super) skip: Option<SkipThrough>,
 }
 
 #[derive(Clone, Debug)]
-enum PlanFrom {
+pub(super) enum PlanFrom {
     Position(BinlogPosition),
     Gtid(GtidSet),
 }
@@ -110,7 +111,7 @@ pub(super) struct Source {
     pub(super) retries: Retries,
     refused: Option<StopReason>,
     identity: Option<SourceIdentity>,
-    recording: Option<super::durable::Version>,
+    recording: Option<Version>,
     next_link: u64,
     has_streamed: bool,
     failed_at_start: bool,
@@ -490,15 +491,7 @@ impl Instance {
                 self.query(now, Role::Metadata, BINARY_LOGS);
             }
             StartDecision::Latest(end) => self.plan_at_end(now, &end, facts.flavor()),
-            StartDecision::Reset { to, lost } => {
-                let from = stored.map_or_else(String::new, |place| place.resume.to_string());
-                self.report(Weight::Alarm, format!(
-                    "GAP: {lost}; canal.auto.reset.latest.pos.mode=true, so everything from {from} to {} is lost",
-                    to.position
-                ));
-                self.splitter.forget_place();
-                self.plan_at_end(now, &to, facts.flavor());
-            }
+            StartDecision::Reset { to, lost } => self.reset(now, &facts, stored, to, &lost),
             StartDecision::SearchTime { wanted, file } => self.locate(now, wanted, file),
             StartDecision::Stop(reason) => self.stop_source(now, reason.to_string()),
         }
@@ -521,7 +514,7 @@ impl Instance {
     }
 
     /// GTIDs are tracked where they are wanted and the set at the place is known.
-    fn tracker(&self, set: Option<&str>, flavor: Flavor) -> GtidTracker {
+    pub(super) fn tracker(&self, set: Option<&str>, flavor: Flavor) -> GtidTracker {
         match set.map(|set| gtid_set(set, flavor)) {
             Some(Ok(set)) if self.config.gtid => GtidTracker::after(set),
             _ => GtidTracker::off(),
@@ -561,12 +554,19 @@ impl Instance {
             PlanFrom::Gtid(_) => None,
         };
         let gtid = gtids.text().map(String::from);
-        self.source.plan = Some(DumpPlan { from, gtids, skip });
-        if is_stored || self.durable.record().start.is_some() && self.source.refused.is_none() {
+        let plan = DumpPlan { from, gtids, skip };
+        if is_stored || self.durable.record().start.is_some() {
+            self.source.plan = Some(plan);
             return self.open_dump(now);
         }
         let start = self.start_cursor(place, gtid.as_deref());
         let version = self.durable.change_now(|record| record.start = Some(start));
+        self.record_start(now, version, plan);
+    }
+
+    /// The dump of `plan` is opened once `version` is stored.
+    pub(super) fn record_start(&mut self, now: Instant, version: Version, plan: DumpPlan) {
+        self.source.plan = Some(plan);
         self.source.recording = Some(version);
         self.enter(
             now,
@@ -743,7 +743,7 @@ impl Instance {
         }
     }
 
-    fn pause(&mut self, now: Instant, pause: crate::time::Duration, why: String) {
+    pub(super) fn pause(&mut self, now: Instant, pause: crate::time::Duration, why: String) {
         self.close_links();
         self.report(
             Weight::Warning,

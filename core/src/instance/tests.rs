@@ -22,6 +22,7 @@ use crate::source::start::tests::config as any_config;
 use crate::store::testing::config as store_config;
 use crate::time::Duration;
 
+mod gap;
 mod serving;
 mod source;
 mod survey;
@@ -80,6 +81,8 @@ struct Rig {
     unsaved: bool,
     /// The error with which dumps are refused.
     refusal: Option<&'static str>,
+    /// The offset from which on they are not refused.
+    purged: u64,
     steps: Vec<Step>,
     requests: u64,
     /// How often links may still be served.
@@ -115,6 +118,7 @@ impl Rig {
             disk: Disk::Works,
             unsaved: false,
             refusal: None,
+            purged: u64::MAX,
             steps: Vec::new(),
             requests: 0,
             rounds: usize::MAX,
@@ -183,9 +187,10 @@ impl Rig {
             Output::Reply(id, reply) => self.steps.push(Step::Reply(id, answer(reply))),
             Output::CloseSession(session, cause) => self.steps.push(Step::Closed(session, cause)),
             Output::Decode(job) => {
-                let decoded = crate::pipeline::decode::decode(&job);
+                let id = job.id;
+                let decoded = crate::pipeline::decode::decode(job);
                 self.instance
-                    .handle_input(self.now, Input::Decoded(job.id, decoded));
+                    .handle_input(self.now, Input::Decoded(id, decoded));
             }
             Output::Save(bytes) => {
                 let record = MetaRecord::decode(&bytes).unwrap();
@@ -268,7 +273,9 @@ impl Rig {
     fn dump(&mut self, link: LinkId, from: &BinlogPosition) {
         self.steps.push(Step::Dump(from.clone()));
         let server = self.links.get_mut(&link).unwrap();
-        if let Some(message) = self.refusal {
+        if let Some(message) = self.refusal
+            && from.offset < self.purged
+        {
             return server.send(&[b"\xff\xd4\x04#HY000", message.as_bytes()].concat());
         }
         server.is_dump = true;
@@ -345,9 +352,13 @@ impl Rig {
     }
 
     fn reply(&self, id: RequestId) -> Option<Answer> {
-        self.steps.iter().find_map(|step| match step {
-            Step::Reply(of, answer) if *of == id => Some(answer.clone()),
-            _ => None,
+        self.steps.iter().find_map(|step| {
+            if let Step::Reply(of, answer) = step
+                && *of == id
+            {
+                return Some(answer.clone());
+            }
+            None
         })
     }
 
@@ -365,10 +376,11 @@ impl Rig {
 
     /// The ids of the next batch's rows, and its number.
     fn batch(&mut self, size: u64) -> (BatchId, Vec<u32>) {
-        match self.get(size) {
-            Answer::Batch(id, rows) => (id, rows),
-            other => panic!("no batch but {other:?}: {:#?}", self.instance.status()),
-        }
+        let answer = self.get(size);
+        let Answer::Batch(id, rows) = answer else {
+            panic!("no batch but {answer:?}: {:#?}", self.instance.status())
+        };
+        (id, rows)
     }
 
     fn ack(&mut self, batch: BatchId) {
@@ -388,18 +400,22 @@ impl Rig {
 
     /// The record as it was handed over last.
     fn record(&self) -> MetaRecord {
-        let saved = self.steps.iter().rev().find_map(|step| match step {
-            Step::Saving(record) => Some((**record).clone()),
-            _ => None,
+        let saved = self.steps.iter().rev().find_map(|step| {
+            let Step::Saving(record) = step else {
+                return None;
+            };
+            Some((**record).clone())
         });
         saved.expect("a record was written")
     }
 
     /// The places from which dumps were asked for.
     fn dumps(&self) -> Vec<u64> {
-        let dumps = self.steps.iter().filter_map(|step| match step {
-            Step::Dump(from) => Some(from.offset),
-            _ => None,
+        let dumps = self.steps.iter().filter_map(|step| {
+            let Step::Dump(from) = step else {
+                return None;
+            };
+            Some(from.offset)
         });
         dumps.collect()
     }

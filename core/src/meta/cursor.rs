@@ -1,19 +1,12 @@
-//! Where a client stands, and how that becomes durable.
+//! Where a client stands.
 //!
 //! A [`Cursor`] is canal's log position, with what canald knows besides in an [`Extension`] that a Java
 //! server drops when it rewrites the cursor (ha-meta-store reference §8.1), so nothing may depend on it
 //! being there.
-//!
-//! [`CursorState`] holds what should be stored, what is being written and what is stored. A write is due
-//! while the first and the last differ and none is under way: newest wins, at most one in flight,
-//! nothing queues while storage is away. It never moves back on one source; it never retries by itself,
-//! its owner asks again when it wants to.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
-
-use thiserror::Error;
 
 use crate::meta::identity::ClientId;
 use crate::position::BinlogPosition;
@@ -141,189 +134,10 @@ pub fn minimum<'a>(
         .min_by_key(|(_, cursor)| cursor.position.timestamp)
 }
 
-/// A cursor that would go back on one source. Entries confirmed and forgotten would count as not had.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error(
-    "the cursor on {server} would go back from {from} to {to}: if the binlog began anew there, \
-     set the position by hand"
-)]
-pub struct Backward {
-    /// The source's address.
-    pub server: SourceAddress,
-    /// Where it is.
-    pub from: BinlogPosition,
-    /// Where it would go.
-    pub to: BinlogPosition,
-}
-
-/// How a write ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WriteOutcome {
-    /// It is durable.
-    Stored,
-    /// It is not.
-    Refused,
-    /// Nobody knows: it is written again.
-    Unknown,
-}
-
-/// What should be stored, what is being written, what is stored.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CursorState {
-    wanted: Option<Cursor>,
-    in_flight: Option<Cursor>,
-    stored: Option<Cursor>,
-}
-
-impl CursorState {
-    /// The state of a client whose cursor was loaded from storage; none if it has none.
-    #[must_use]
-    pub fn loaded(stored: Option<Cursor>) -> Self {
-        Self {
-            wanted: stored.clone(),
-            in_flight: None,
-            stored,
-        }
-    }
-
-    /// Where the client stands, durable or not.
-    #[must_use]
-    pub const fn wanted(&self) -> Option<&Cursor> {
-        self.wanted.as_ref()
-    }
-
-    /// What is known to be durable; none while that is unknown.
-    #[must_use]
-    pub const fn stored(&self) -> Option<&Cursor> {
-        self.stored.as_ref()
-    }
-
-    /// Moves to `cursor` after an accepted ack (or skipped run).
-    ///
-    /// # Errors
-    /// It lies before the present one on the same source; nothing moved.
-    pub fn advance(&mut self, cursor: Cursor) -> Result<(), Backward> {
-        if let Some(present) = self
-            .wanted
-            .as_ref()
-            .filter(|present| present.same_source(&cursor))
-        {
-            let last = |cursor: &Cursor| cursor.extension.as_ref()?.last_acked.clone();
-            let pairs = [
-                (
-                    Some(present.position.clone()),
-                    Some(cursor.position.clone()),
-                ),
-                (last(present), last(&cursor)),
-            ];
-            for (from, to) in pairs {
-                if let (Some(from), Some(to)) = (from, to)
-                    && (&to.position, to.ordinal) < (&from.position, from.ordinal)
-                {
-                    let server = cursor.source.clone();
-                    return Err(Backward {
-                        server,
-                        from: from.position,
-                        to: to.position,
-                    });
-                }
-            }
-        }
-        self.wanted = Some(cursor);
-        Ok(())
-    }
-
-    /// Moves to `cursor` wherever it lies: another source was proved, or an operator decided.
-    pub fn set(&mut self, cursor: Cursor) {
-        self.wanted = Some(cursor);
-    }
-
-    /// What to write now; none if nothing is due or a write is under way. Must be answered by
-    /// [`Self::end_write`].
-    pub fn begin_write(&mut self) -> Option<&Cursor> {
-        if !self.is_due() {
-            return None;
-        }
-        self.in_flight.clone_from(&self.wanted);
-        self.in_flight.as_ref()
-    }
-
-    /// Whether [`Self::begin_write`] would give something.
-    #[must_use]
-    pub fn is_due(&self) -> bool {
-        self.in_flight.is_none() && self.wanted != self.stored
-    }
-
-    /// Whether everything is durable: the condition of a hand-over.
-    #[must_use]
-    pub fn is_settled(&self) -> bool {
-        self.in_flight.is_none() && self.wanted == self.stored
-    }
-
-    /// Takes the answer to the write under way.
-    ///
-    /// # Panics
-    /// If none is under way.
-    pub fn end_write(&mut self, outcome: WriteOutcome) {
-        let Some(written) = self.in_flight.take() else {
-            panic!("no cursor write is under way: {outcome:?} answers nothing");
-        };
-        match outcome {
-            WriteOutcome::Stored => self.stored = Some(written),
-            WriteOutcome::Refused => {}
-            WriteOutcome::Unknown => self.stored = None,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::meta::testing::{cursor, position};
-    use proptest::prelude::*;
-
-    #[test]
-    fn writes_coalesce_and_the_newest_wins() {
-        let mut state = CursorState::loaded(None);
-        assert!(state.is_settled());
-        for offset in [100, 200] {
-            state.advance(cursor("bin.000001", offset)).unwrap();
-        }
-        assert_eq!(state.begin_write(), Some(&cursor("bin.000001", 200)));
-        state.advance(cursor("bin.000001", 300)).unwrap();
-        state.advance(cursor("bin.000001", 400)).unwrap();
-        assert_eq!(state.begin_write(), None);
-        state.end_write(WriteOutcome::Stored);
-        assert_eq!(state.stored(), Some(&cursor("bin.000001", 200)));
-        assert_eq!(state.begin_write(), Some(&cursor("bin.000001", 400)));
-        state.end_write(WriteOutcome::Stored);
-        assert!(state.is_settled());
-    }
-
-    #[test]
-    fn a_write_of_unknown_end_is_due_again_even_back_at_the_old_place() {
-        let old = cursor("bin.000001", 100);
-        let mut state = CursorState::loaded(Some(old.clone()));
-        state.advance(cursor("bin.000001", 200)).unwrap();
-        assert!(state.begin_write().is_some());
-        state.end_write(WriteOutcome::Unknown);
-        state.set(old.clone());
-        assert_eq!(state.begin_write(), Some(&old));
-        state.end_write(WriteOutcome::Refused);
-        assert!(state.is_due());
-    }
-
-    #[test]
-    fn a_cursor_never_goes_back_on_its_source() {
-        let mut state = CursorState::loaded(Some(cursor("bin.1000000", 500)));
-        let back = state.advance(cursor("bin.999999", 900)).unwrap_err();
-        assert_eq!(back.from, position("bin.1000000", 500).position);
-        assert_eq!(state.wanted(), Some(&cursor("bin.1000000", 500)));
-        let mut elsewhere = cursor("bin.000001", 4);
-        elsewhere.extension.as_mut().unwrap().identity = "another".into();
-        state.advance(elsewhere.clone()).unwrap();
-        assert_eq!(state.wanted(), Some(&elsewhere));
-    }
 
     #[test]
     fn within_a_transaction_only_the_extension_moves() {
@@ -360,48 +174,5 @@ mod tests {
         assert_eq!(java.reader_from(), ReadFrom::At(position("bin.000001", 50)));
         java.source.port += 1;
         assert!(!java.same_source(&ours));
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_stored_only_grows_and_at_last_is_what_is_wanted(
-            ops in prop::collection::vec((0_u8..5, 1_u64..9), 1..60),
-        ) {
-            let mut state = CursorState::loaded(None);
-            let (mut offset, mut durable, mut under_way) = (4, None, None);
-            for (op, step) in ops {
-                match op {
-                    0 | 1 => {
-                        offset += step;
-                        state.advance(cursor("bin.000001", offset)).unwrap();
-                    }
-                    2 => {
-                        if let Some(cursor) = state.begin_write() {
-                            prop_assert!(under_way.is_none());
-                            under_way = Some(cursor.position.position.offset);
-                        }
-                    }
-                    _ => {
-                        if let Some(written) = under_way.take() {
-                            prop_assert!(durable < Some(written));
-                            let outcome = if step % 2 == 0 {
-                                durable = Some(written);
-                                WriteOutcome::Stored
-                            } else {
-                                WriteOutcome::Refused
-                            };
-                            state.end_write(outcome);
-                        }
-                    }
-                }
-            }
-            if under_way.is_some() {
-                state.end_write(WriteOutcome::Unknown);
-            }
-            if state.begin_write().is_some() {
-                state.end_write(WriteOutcome::Stored);
-            }
-            prop_assert!(state.is_settled());
-        }
     }
 }

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! canald-meta 1 1234 89abcdef
-//! { "generation": 3, "start": …, "clientDatas": […], "quarantined": […] }
+//! { "generation": 3, "start": …, "clientDatas": […], "quarantined": […], "gaps": […] }
 //! ```
 //!
 //! The header names the format's version, the bytes of the JSON, and the CRC-32 of both numbers and the
@@ -59,6 +59,51 @@ pub struct QuarantinedRange {
     pub to: Option<BinlogPosition>,
 }
 
+/// Gaps that are kept; of more, the oldest two become one.
+pub const GAPS_MAX: usize = 256;
+
+/// One end of a gap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GapEnd {
+    /// The identity of the source that the position belongs to; empty if not known.
+    pub identity: String,
+    /// The place.
+    pub position: BinlogPosition,
+    /// The GTIDs before it; empty if not known.
+    pub gtid: String,
+}
+
+/// A stretch of the binlog that nobody was given: the source had lost it, and the operator's key let the
+/// destination go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// What every client had been given; none if there was no client and no start.
+    pub from: Option<GapEnd>,
+    /// Where reading went on.
+    pub to: GapEnd,
+    /// Why: the name of the state that it ended, such as `PositionPurged`.
+    pub reason: String,
+}
+
+impl fmt::Display for GapEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.position)?;
+        if !self.gtid.is_empty() {
+            write!(f, " ({})", self.gtid)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.from {
+            Some(from) => write!(f, "everything from {from} to {}", self.to),
+            None => write!(f, "everything before {}", self.to),
+        }
+    }
+}
+
 /// What is durable for a destination.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MetaRecord {
@@ -71,6 +116,8 @@ pub struct MetaRecord {
     pub clients: BTreeMap<ClientId, ClientRecord>,
     /// What was withheld, by table, in the order of the binlog.
     pub quarantined: BTreeMap<TableName, Vec<QuarantinedRange>>,
+    /// What was lost, oldest first: written before what lies behind it is read.
+    pub gaps: Vec<Gap>,
 }
 
 /// Why a file does not count.
@@ -143,6 +190,17 @@ impl MetaRecord {
         true
     }
 
+    /// Notes that a stretch was lost.
+    pub fn note_gap(&mut self, gap: Gap) {
+        self.gaps.push(gap);
+        if self.gaps.len() > GAPS_MAX {
+            let oldest = self.gaps.remove(0);
+            if let Some(joined) = self.gaps.first_mut() {
+                joined.from = oldest.from;
+            }
+        }
+    }
+
     /// The bytes of its file.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
@@ -188,13 +246,37 @@ impl MetaRecord {
                 quarantined.insert(TableName::new(schema.text()?, name.text()?), ranges?);
             }
         }
+        let gaps: Result<Vec<_>, _> = match root.optional("gaps")? {
+            Some(gaps) => gaps.items()?.map(|gap| read_gap(&gap)).collect(),
+            None => Ok(Vec::new()),
+        };
         Ok(Self {
             generation,
             start,
             clients,
             quarantined,
+            gaps: gaps?,
         })
     }
+}
+
+fn read_gap(node: &Node<'_>) -> Result<Gap, JsonFault> {
+    Ok(Gap {
+        from: node
+            .optional("from")?
+            .map(|node| read_gap_end(&node))
+            .transpose()?,
+        to: read_gap_end(&node.member("to")?)?,
+        reason: node.member("reason")?.text()?.to_owned(),
+    })
+}
+
+fn read_gap_end(node: &Node<'_>) -> Result<GapEnd, JsonFault> {
+    Ok(GapEnd {
+        identity: node.member("identity")?.text()?.to_owned(),
+        position: read_binlog_position(&node.member("position")?)?,
+        gtid: node.member("gtid")?.text()?.to_owned(),
+    })
 }
 
 fn read_range(node: &Node<'_>) -> Result<QuarantinedRange, JsonFault> {
@@ -360,6 +442,8 @@ struct RecordJson<'a> {
     client_datas: Vec<ClientJson<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     quarantined: Vec<QuarantinedJson<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    gaps: Vec<GapJson<'a>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -382,6 +466,21 @@ struct QuarantinedJson<'a> {
     schema: &'a str,
     table: &'a str,
     ranges: Vec<RangeJson<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct GapJson<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<GapEndJson<'a>>,
+    to: GapEndJson<'a>,
+    reason: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct GapEndJson<'a> {
+    identity: &'a str,
+    position: BinlogPositionJson<'a>,
+    gtid: &'a str,
 }
 
 #[derive(Debug, Serialize)]
@@ -415,6 +514,27 @@ impl<'a> RecordJson<'a> {
             start: record.start.as_ref().map(position),
             client_datas: clients.collect(),
             quarantined: quarantined.collect(),
+            gaps: record.gaps.iter().map(GapJson::new).collect(),
+        }
+    }
+}
+
+impl<'a> GapJson<'a> {
+    fn new(gap: &'a Gap) -> Self {
+        Self {
+            from: gap.from.as_ref().map(GapEndJson::new),
+            to: GapEndJson::new(&gap.to),
+            reason: &gap.reason,
+        }
+    }
+}
+
+impl<'a> GapEndJson<'a> {
+    fn new(end: &'a GapEnd) -> Self {
+        Self {
+            identity: &end.identity,
+            position: BinlogPositionJson::new(&end.position),
+            gtid: &end.gtid,
         }
     }
 }
@@ -439,6 +559,33 @@ mod tests {
     use crate::time::WallMillis;
     use proptest::prelude::*;
 
+    fn gap(offset: u64) -> Gap {
+        let end = |offset| GapEnd {
+            identity: "source".into(),
+            position: BinlogPosition::new(BinlogFile::new("bin.000009"), offset),
+            gtid: String::new(),
+        };
+        Gap {
+            from: Some(end(offset)),
+            to: end(offset + 1),
+            reason: "PositionPurged".into(),
+        }
+    }
+
+    #[test]
+    fn gaps_are_kept_up_to_a_bound_and_no_loss_is_forgotten() {
+        let mut record = MetaRecord::default();
+        for offset in 0..=GAPS_MAX as u64 {
+            record.note_gap(gap(offset));
+        }
+        assert_eq!(record.gaps.len(), GAPS_MAX);
+        assert_eq!(
+            record.gaps[0].to_string(),
+            "everything from bin.000009:0 to bin.000009:2"
+        );
+        assert_eq!(record.gaps[1], gap(2));
+    }
+
     fn record(generation: u32) -> MetaRecord {
         let range = QuarantinedRange {
             identity: "source".into(),
@@ -458,6 +605,7 @@ mod tests {
             ]
             .into(),
             quarantined: [(TableName::new("shop", "Bestellung"), Vec::from([range]))].into(),
+            gaps: Vec::from([gap(7)]),
         }
     }
 
@@ -619,6 +767,26 @@ mod tests {
     }
 
     prop_compose! {
+        fn any_gap_end()(
+            identity in ".{0,12}",
+            position in any_place(),
+            gtid in ".{0,12}",
+        ) -> GapEnd {
+            GapEnd { identity, position, gtid }
+        }
+    }
+
+    prop_compose! {
+        fn any_gap()(
+            from in prop::option::of(any_gap_end()),
+            to in any_gap_end(),
+            reason in ".{0,12}",
+        ) -> Gap {
+            Gap { from, to, reason }
+        }
+    }
+
+    prop_compose! {
         fn any_record()(
             generation in 0..=Generation::MAX,
             start in prop::option::of(any_cursor()),
@@ -633,9 +801,10 @@ mod tests {
                 prop::collection::vec(any_range(), 0..3),
                 0..3,
             ),
+            gaps in prop::collection::vec(any_gap(), 0..3),
         ) -> MetaRecord {
             let generation = Generation::new(generation).unwrap();
-            MetaRecord { generation, start, clients, quarantined }
+            MetaRecord { generation, start, clients, quarantined, gaps }
         }
     }
 

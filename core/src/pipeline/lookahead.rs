@@ -129,6 +129,11 @@ impl Lookahead {
         self.surveyed = None;
     }
 
+    /// Whether anything is known from a survey, of which [`Self::passed`] would have to be told.
+    pub(super) const fn is_surveyed(&self) -> bool {
+        self.surveyed.is_some()
+    }
+
     /// The stream has passed `position`.
     pub(super) fn passed(&mut self, position: &BinlogPosition) {
         if let Some(surveyed) = &mut self.surveyed {

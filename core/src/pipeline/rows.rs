@@ -188,6 +188,7 @@ impl Splitter {
                     let (op, table_id) = (rows.op, rows.table_id);
                     let data = raw.slice_ref(rows.data);
                     let subject = plan.subject();
+                    let guess = plan.guess(op, &data);
                     self.emit(
                         event,
                         subject,
@@ -196,6 +197,7 @@ impl Splitter {
                             table_id,
                             plan,
                             data,
+                            guess,
                         },
                     );
                 }

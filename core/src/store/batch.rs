@@ -79,6 +79,8 @@ pub struct Skipped {
     pub ack_at: Option<Place>,
     /// The last of them.
     pub last: Place,
+    /// One past it.
+    pub end: Sequence,
 }
 
 /// Whether canal lets a cursor rest on an entry: TRANSACTIONEND, DDL, or a TRANSACTIONBEGIN whose GTID

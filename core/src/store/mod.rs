@@ -593,6 +593,7 @@ fn settle(retained: &Retained, reader: &mut Reader, from: Sequence) {
     reader.skipped = Some(Skipped {
         ack_at,
         last: retained.place(last),
+        end: last.plus(1),
     });
     reader.reach(reached);
 }
