@@ -119,6 +119,11 @@ pub fn run(args: &TailArgs) -> anyhow::Result<()> {
 
 /// Ends when nobody reads standard output any more, so that `canald tail | head` ends with `head` and not
 /// with the change that comes after.
+#[expect(
+    deprecated,
+    reason = "its successor is unsafe: the caller promises that the descriptor stays open, as standard \
+              output does"
+)]
 async fn reader_gone() {
     // What cannot be watched, such as a file, always takes what is written.
     if let Ok(watched) = AsyncFd::with_interest(io::stdout(), Interest::ERROR)
