@@ -68,7 +68,7 @@ impl Stages {
     pub fn drain(&mut self, mut sink: impl FnMut(Segment)) -> Result<()> {
         self.splitter.close_job();
         while let Some(job) = self.splitter.next_job() {
-            let decoded = decode(&job);
+            let decoded = decode(job);
             ensure!(decoded.fault.is_none(), "{:?}", decoded.fault);
             sink(decoded.segment);
         }

@@ -397,6 +397,7 @@ fn record() -> Result<()> {
     std::fs::create_dir_all(&folder)?;
     for (workload, rows) in [
         (Workload::Bulk, 4000),
+        (Workload::Single, 500),
         (Workload::Wide, 400),
         (Workload::Text, 200),
     ] {

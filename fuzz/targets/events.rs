@@ -324,9 +324,9 @@ impl<'a> Run<'a> {
         self.splitter.close_job();
         while let Some(job) = self.splitter.next_job() {
             assert!(job.items.len() <= self.habits.split.transaction_entries as usize);
-            assert!(job.items.len() == 1 || job.data_bytes() <= JOB_BYTES);
+            assert!(job.items.len() == 1 || job.entry_bytes() <= JOB_BYTES);
             let items = job.items.len();
-            let Decoded { segment, fault } = decode(&job);
+            let Decoded { segment, fault } = decode(job);
             assert!(segment.slots.len() <= items);
             assert_eq!(fault.is_none(), segment.slots.len() == items);
             self.take_segment(&segment);

@@ -2,8 +2,8 @@
 //!
 //! A batch is acknowledged once all its lines have been written to standard output, so what a reader of
 //! that output lost was not acknowledged and comes again. With `--no-ack` nothing is, and all is taken back
-//! in the end. A signal takes back what is open and ends the command well, also while nobody reads the
-//! output.
+//! in the end. A signal takes back what is open and ends the command well, also while its output is stuck;
+//! so does the end of whoever reads its output.
 //!
 //! Without `--client-id` it is a temporary reader: an id drawn from [`ClientId::TEMPORARY_FIRST`] on, anew
 //! for each connection. canald stores nothing for those, starts them at the newest entry, and forgets them
@@ -15,6 +15,7 @@
 //! The first connection must come about and be served. Later ones may be lost: it says so on standard error
 //! and connects again, later and later, until it is served again.
 
+use core::future::pending;
 use std::io::{self, Write};
 
 use anyhow::Context as _;
@@ -28,6 +29,8 @@ use canald_core::rng::Rng;
 use canald_core::time::{Duration, WallMillis};
 use prost::{DecodeError, Message as _};
 use thiserror::Error;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
@@ -104,6 +107,7 @@ pub fn run(args: &TailArgs) -> anyhow::Result<()> {
             tokio::select! {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
+                () = reader_gone() => {}
             }
         };
         follow(&world, &plan, io::stdout(), stop).await
@@ -111,6 +115,23 @@ pub fn run(args: &TailArgs) -> anyhow::Result<()> {
     // A printer that nobody reads from is left behind.
     runtime.shutdown_background();
     result
+}
+
+/// Ends when nobody reads standard output any more, so that `canald tail | head` ends with `head` and not
+/// with the change that comes after.
+#[expect(
+    deprecated,
+    reason = "its successor is unsafe: the caller promises that the descriptor stays open, as standard \
+              output does"
+)]
+async fn reader_gone() {
+    // What cannot be watched, such as a file, always takes what is written.
+    if let Ok(watched) = AsyncFd::with_interest(io::stdout(), Interest::ERROR)
+        && watched.ready(Interest::ERROR).await.is_ok()
+    {
+        return;
+    }
+    pending().await
 }
 
 impl Plan {
@@ -259,8 +280,15 @@ impl<W: World, O: Write + Send + 'static> Tail<'_, W, O> {
     }
 
     async fn pause(&self, fault: &OpenFault, pause: Duration) {
-        let (place, gap) = (self.plan.place(), self.plan.about_the_gap());
-        warn!("{place}: {fault}: connecting again in {pause:.1?}; {gap}");
+        let gap = self.plan.about_the_gap();
+        match fault {
+            // It names the place.
+            OpenFault::Dial(fault) => warn!("{fault}: connecting again in {pause:.1?}; {gap}"),
+            OpenFault::Client(fault) => {
+                let place = self.plan.place();
+                warn!("{place}: {fault}: connecting again in {pause:.1?}; {gap}");
+            }
+        }
         let clock = self.world.clock();
         clock.sleep_until(clock.now() + pause).await;
     }

@@ -4,8 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::VecDeque;
-use std::io::{self, Write};
+use std::io::{self, BufRead as _, BufReader, Write};
 use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 
 use bytes::{Bytes, BytesMut};
@@ -615,6 +616,75 @@ async fn a_signal_ends_it_although_nobody_reads() {
         ["0 subscribe \"\"", "0 rollback", "0 rollback"]
     );
     drop(reader);
+}
+
+/// The command itself, as client 1001.
+fn command(server: &Server) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_canald"))
+        .args(["tail", &server.address.to_string(), "--client-id", "1001"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Waits for its end, and returns its exit code and what it said on standard error.
+async fn ends(child: Child) -> (Option<i32>, String) {
+    let waiting = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap());
+    let output = tokio::time::timeout(PATIENCE, waiting).await;
+    let output = output.expect("the command does not end").unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    (output.status.code(), said)
+}
+
+#[tokio::test]
+async fn the_command_ends_well_on_a_signal() {
+    let server = Server::of(giving(vec![vec![batch(11, &["1"])]])).await;
+    for signal in ["-INT", "-TERM"] {
+        let seen = server.log.events().len();
+        let child = command(&server);
+        let gets = |events: &[Event]| {
+            let asked = events.iter().skip(seen);
+            asked
+                .filter(|event| {
+                    matches!(
+                        event,
+                        Event::Asked {
+                            ask: Ask::Get { .. },
+                            ..
+                        }
+                    )
+                })
+                .count()
+        };
+        server.log.until(|events| gets(events) > 0).await;
+        let pid = child.id().to_string();
+        let status = Command::new("kill").args([signal, &pid]).status().unwrap();
+        assert!(status.success());
+        let (code, said) = ends(child).await;
+        assert_eq!(code, Some(0), "{signal}: {said}");
+        let story = server.log.story();
+        assert!(story.last().unwrap().ends_with(" rollback"), "{story:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_command_ends_well_with_its_reader_also_while_nothing_comes() {
+    let server = Server::of(giving(vec![vec![batch(11, &["1"])]])).await;
+    let mut child = command(&server);
+    let stdout = child.stdout.take().unwrap();
+    let reading = tokio::task::spawn_blocking(move || {
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line).unwrap();
+        line
+    });
+    let line = reading.await.unwrap();
+    assert!(line.starts_with('{') && line.ends_with("}\n"), "{line}");
+    let (code, said) = ends(child).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!said.contains("canald: "), "{said}");
+    let story = server.log.story();
+    assert_eq!(story.last().unwrap(), "0 rollback", "{story:?}");
 }
 
 #[tokio::test]

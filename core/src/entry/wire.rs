@@ -270,6 +270,16 @@ impl Prelude {
         w.put_u8(bytes_tag(field::entry::STORE_VALUE));
         w.put_varint(self.store_len as u64);
     }
+
+    /// Replaces the lengths in a prelude that was written at `at` with these, which are as wide.
+    pub fn put_lengths(&self, w: &mut Writer, at: usize) {
+        let (entry_width, store_width) = (
+            varint_len(self.entry_len as u64),
+            varint_len(self.store_len as u64),
+        );
+        w.fill_varint(at + 1, entry_width, self.entry_len);
+        w.fill_varint(at + self.bytes() - store_width, store_width, self.store_len);
+    }
 }
 
 /// Writes a `TransactionBegin`.

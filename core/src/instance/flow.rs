@@ -13,19 +13,23 @@ use crate::pipeline::job::DecodeJob;
 use crate::pipeline::split::Withheld;
 use crate::time::Instant;
 
-/// Bytes of rows from which a job is worth a worker's while. It depends on the job alone, so runs replay.
-pub(super) const POOL_JOB_BYTES: usize = 32 << 10;
+/// Bytes of entries from which a job is worth a worker's while. It depends on the job alone, so runs replay.
+pub(super) const POOL_JOB_BYTES: usize = 64 << 10;
 
 impl Instance {
     /// How many bytes may be read from a link now; 0 means not to read.
     #[must_use]
     pub fn read_budget(&self, link: LinkId) -> usize {
-        let held_back = self.streams(link) && (self.window.is_full() || !self.store_has_room());
-        if held_back || self.stopping {
+        if self.stopping || self.streams(link) && self.is_held_back() {
             0
         } else {
             READ_BYTES
         }
+    }
+
+    /// Nothing that the dump brings could go on: there is no room, or what it means is being asked.
+    fn is_held_back(&self) -> bool {
+        self.window.is_full() || !self.store_has_room() || self.splitter.wanted_table().is_some()
     }
 
     fn store_has_room(&self) -> bool {
@@ -53,10 +57,10 @@ impl Instance {
     fn start(&mut self, job: DecodeJob) {
         let id = job.id;
         self.window.announce(id);
-        if job.data_bytes() >= POOL_JOB_BYTES {
+        if job.entry_bytes() >= POOL_JOB_BYTES {
             self.outputs.push_back(Output::Decode(job));
         } else {
-            let decoded = decode(&job);
+            let decoded = decode(job);
             self.window.complete(id, decoded);
         }
     }

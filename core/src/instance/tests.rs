@@ -193,9 +193,10 @@ impl Rig {
             Output::Reply(id, reply) => self.steps.push(Step::Reply(id, answer(reply))),
             Output::CloseSession(session, cause) => self.steps.push(Step::Closed(session, cause)),
             Output::Decode(job) => {
-                let decoded = crate::pipeline::decode::decode(&job);
+                let id = job.id;
+                let decoded = crate::pipeline::decode::decode(job);
                 self.instance
-                    .handle_input(self.now, Input::Decoded(job.id, decoded));
+                    .handle_input(self.now, Input::Decoded(id, decoded));
             }
             Output::Save(bytes) => {
                 let record = MetaRecord::decode(&bytes).unwrap();

@@ -23,7 +23,7 @@ use crate::entry::wire::{
     put_transaction_begin, put_transaction_end,
 };
 use crate::pipeline::job::{DecodeJob, GtidStamp, Item, ItemBody, Statement};
-use crate::pipeline::plan::TablePlan;
+use crate::pipeline::plan::{Guess, TablePlan};
 use crate::position::BinlogFile;
 use crate::read::ReadError;
 use crate::schema::table::TableName;
@@ -97,8 +97,8 @@ impl fmt::Display for AtColumn<'_> {
 
 /// Turns the items of `job` into entries.
 #[must_use]
-pub fn decode(job: &DecodeJob) -> Decoded {
-    let mut encoder = Encoder::new(job);
+pub fn decode(job: DecodeJob) -> Decoded {
+    let mut encoder = Encoder::new(&job);
     let fault = job
         .items
         .iter()
@@ -107,8 +107,8 @@ pub fn decode(job: &DecodeJob) -> Decoded {
     let segment = Segment {
         bytes: encoder.w.into_bytes(),
         slots: encoder.slots,
-        file: job.file.clone(),
-        resumes: job.resumes.clone(),
+        file: job.file,
+        resumes: job.resumes,
     };
     Decoded { segment, fault }
 }
@@ -118,11 +118,11 @@ struct Encoder<'j> {
     /// The segment's bytes.
     w: Writer,
     slots: Vec<Slot>,
-    /// Scratch: the entry's header.
-    header: Writer,
-    /// Scratch: the store value, or what of it stands in front of the rows.
-    store: Writer,
-    /// Scratch: what stands in front of the rows.
+    /// Scratch: the store value, or what of it stands in front of the rows; then the entry's header.
+    parts: Writer,
+    /// Where in `parts` the header begins.
+    header_at: usize,
+    /// Scratch: what stands in front of rows, if it was guessed wrong.
     front: Writer,
     rows: Scratch<'j>,
 }
@@ -131,24 +131,24 @@ impl<'j> Encoder<'j> {
     fn new(job: &'j DecodeJob) -> Self {
         Self {
             job,
-            w: Writer::default(),
+            w: Writer::with_capacity(job.entry_bytes().min(ROOM_BYTES_MAX)),
             slots: Vec::with_capacity(job.items.len()),
-            header: Writer::default(),
-            store: Writer::default(),
+            parts: Writer::with_capacity(PARTS_BYTES),
+            header_at: 0,
             front: Writer::default(),
             rows: Scratch::new(&job.settings.zone),
         }
     }
 
     fn item(&mut self, item: &'j Item) -> Result<(), DecodeFault> {
-        self.store.truncate(0);
+        self.parts.truncate(0);
         match &item.body {
             ItemBody::Begin { thread_id } => {
-                put_transaction_begin(&mut self.store, *thread_id);
+                put_transaction_begin(&mut self.parts, *thread_id);
                 self.transaction(item, EntryType::TransactionBegin)
             }
             ItemBody::End { xid } => {
-                put_transaction_end(&mut self.store, *xid);
+                put_transaction_end(&mut self.parts, *xid);
                 self.transaction(item, EntryType::TransactionEnd)
             }
             ItemBody::Statement(statement) => self.statement(item, statement),
@@ -157,26 +157,19 @@ impl<'j> Encoder<'j> {
                 table_id,
                 plan,
                 data,
+                guess,
             } => {
-                put_rows_head(&mut self.store, *table_id, RowKind::from(*op));
-                self.rows(item, *op, plan, data)
+                put_rows_head(&mut self.parts, *table_id, RowKind::from(*op));
+                self.header_at = self.parts.len();
+                self.rows(item, *op, plan, data, *guess)
             }
         }
     }
 
     fn transaction(&mut self, item: &Item, entry_type: EntryType) -> Result<(), DecodeFault> {
+        self.header_at = self.parts.len();
         self.put_header(item, Some(""), Some(""), None, 0);
-        let at = self.w.len();
-        self.close(
-            item,
-            Entry {
-                at,
-                gap: 0,
-                entry_type,
-                kind: None,
-                rows: 0,
-            },
-        )
+        self.whole(item, entry_type, None)
     }
 
     fn statement(&mut self, item: &Item, statement: &Statement) -> Result<(), DecodeFault> {
@@ -194,19 +187,29 @@ impl<'j> Encoder<'j> {
             sql,
             ddl_schema: ddl_schema.as_deref(),
         };
-        put_statement(&mut self.store, &change);
+        put_statement(&mut self.parts, &change);
+        self.header_at = self.parts.len();
         self.put_header(item, schema.as_deref(), table.as_deref(), Some(*kind), 0);
-        let (at, kind) = (self.w.len(), Some(*kind));
-        self.close(
-            item,
-            Entry {
-                at,
-                gap: 0,
-                entry_type: EntryType::RowData,
-                kind,
-                rows: 0,
-            },
-        )
+        self.whole(item, EntryType::RowData, Some(*kind))
+    }
+
+    /// Writes an entry whose store value is in `parts` as a whole.
+    fn whole(
+        &mut self,
+        item: &Item,
+        entry_type: EntryType,
+        kind: Option<RowKind>,
+    ) -> Result<(), DecodeFault> {
+        let at = self.w.len();
+        let prelude = self.put_front(entry_type, self.header_at);
+        let entry = Entry {
+            at,
+            entry_type,
+            kind,
+            rows: 0,
+            len: prelude.entry_len(),
+        };
+        self.close(item, &entry)
     }
 
     fn rows(
@@ -215,20 +218,16 @@ impl<'j> Encoder<'j> {
         op: RowOp,
         plan: &'j TablePlan,
         data: &'j [u8],
+        guess: Guess,
     ) -> Result<(), DecodeFault> {
         let at = self.w.len();
         let parsed = RowsEvent::parse(op, plan, data, &mut self.rows);
         let event = parsed.map_err(|error| self.row_fault(item, op, plan, error))?;
-        let guess = event.guess(&self.rows);
         let TableName { schema, table } = plan.name();
         let (schema, table, kind) = (Some(&**schema), Some(&**table), Some(RowKind::from(op)));
         self.put_header(item, schema, table, kind, guess.rows);
-        let store_len = self.store.len() + guess.bytes;
-        let prelude = Prelude::new(EntryType::RowData, self.header.len(), store_len);
-        let gap = prelude.bytes() + self.store.len();
-        self.w
-            .reserve(gap.saturating_add(guess.bytes).min(SEGMENT_BYTES_MAX));
-        self.w.advance(gap);
+        let guessed = self.put_front(EntryType::RowData, self.header_at + guess.bytes);
+        let front_end = self.w.len();
         let rows = match event.encode(guess, &mut self.rows, &mut self.w) {
             Ok(rows) => rows,
             Err(error) => {
@@ -239,16 +238,36 @@ impl<'j> Encoder<'j> {
         if rows != guess.rows {
             self.put_header(item, schema, table, kind, rows);
         }
-        self.close(
-            item,
-            Entry {
-                at,
-                gap,
-                entry_type: EntryType::RowData,
-                kind,
-                rows,
-            },
-        )
+        let store_len = self.header_at + self.w.len() - front_end;
+        let header_len = self.parts.len() - self.header_at;
+        let prelude = Prelude::new(EntryType::RowData, header_len, store_len);
+        if rows == guess.rows && prelude.bytes() == guessed.bytes() {
+            prelude.put_lengths(&mut self.w, at);
+        } else {
+            let (store, header) = self.parts.as_slice().split_at(self.header_at);
+            self.front.truncate(0);
+            prelude.put(&mut self.front, header);
+            self.front.put(store);
+            self.w.fill_gap(at, front_end - at, self.front.as_slice());
+        }
+        let entry = Entry {
+            at,
+            entry_type: EntryType::RowData,
+            kind,
+            rows,
+            len: prelude.entry_len(),
+        };
+        self.close(item, &entry)
+    }
+
+    /// Writes what is in `parts`, as the front of an entry whose store value has `store_len` bytes.
+    fn put_front(&mut self, entry_type: EntryType, store_len: usize) -> Prelude {
+        let (store, header) = self.parts.as_slice().split_at(self.header_at);
+        let prelude = Prelude::new(entry_type, header.len(), store_len);
+        self.w.reserve(prelude.bytes() + store.len());
+        prelude.put(&mut self.w, header);
+        self.w.put(store);
+        prelude
     }
 
     fn put_header(
@@ -271,27 +290,14 @@ impl<'j> Encoder<'j> {
             gtid: item.gtid.as_deref().map(header_gtid),
             rows,
         };
-        self.header.truncate(0);
-        put_header(&mut self.header, &header);
+        self.parts.truncate(self.header_at);
+        put_header(&mut self.parts, &header);
     }
 
-    /// Fills the gap in front of the rows, if any, and adds the slot.
-    fn close(&mut self, item: &Item, entry: Entry) -> Result<(), DecodeFault> {
-        let Entry {
-            at,
-            gap,
-            entry_type,
-            kind,
-            rows,
-        } = entry;
-        let store_len = self.store.len() + self.w.len() - at - gap;
-        let prelude = Prelude::new(entry_type, self.header.len(), store_len);
-        self.front.truncate(0);
-        prelude.put(&mut self.front, self.header.as_slice());
-        self.front.put(self.store.as_slice());
-        self.w.fill_gap(at, gap, self.front.as_slice());
+    /// Adds the slot of an entry that is written.
+    fn close(&mut self, item: &Item, entry: &Entry) -> Result<(), DecodeFault> {
         if self.w.len() > SEGMENT_BYTES_MAX {
-            self.w.truncate(at);
+            self.w.truncate(entry.at);
             let (file, offset) = (self.job.file.clone(), item.place.start);
             return Err(DecodeFault::TooLarge {
                 file,
@@ -301,16 +307,16 @@ impl<'j> Encoder<'j> {
         }
         self.slots.push(Slot {
             end: self.w.len() as u32,
-            entry_len: prelude.entry_len() as u32,
+            entry_len: entry.len as u32,
             offset: item.place.start,
             ordinal: item.ordinal,
             execute_time: WallMillis::from_event_seconds(item.place.timestamp),
             server_id: item.place.server_id,
-            rows,
+            rows: entry.rows,
             subject: item.subject,
             resume: item.resume,
-            entry_type,
-            kind,
+            entry_type: entry.entry_type,
+            kind: entry.kind,
         });
         Ok(())
     }
@@ -338,16 +344,22 @@ impl<'j> Encoder<'j> {
     }
 }
 
-/// An entry whose rows, if any, are written.
+/// An entry that is written.
 struct Entry {
     /// Where it starts in the segment.
     at: usize,
-    /// Bytes left for what is in front of the rows.
-    gap: usize,
     entry_type: EntryType,
     kind: Option<RowKind>,
     rows: u32,
+    /// Its own length, without tag and length.
+    len: usize,
 }
+
+/// Room made for a segment before its first entry, at most: what was foreseen may be wrong by much.
+const ROOM_BYTES_MAX: usize = 1 << 20;
+
+/// Room for the parts of an entry besides its rows, unless names are long or a GTID set is large.
+const PARTS_BYTES: usize = 512;
 
 fn header_gtid(stamp: &GtidStamp) -> HeaderGtid<'_> {
     HeaderGtid {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use crate::binlog::rows::RowOp;
 use crate::entry::kind::RowKind;
-use crate::pipeline::plan::{EncodeSettings, TablePlan};
+use crate::pipeline::plan::{EncodeSettings, Guess, TablePlan};
 use crate::position::BinlogFile;
 use crate::store::segment::{Resume, SubjectId};
 
@@ -76,22 +76,26 @@ pub struct Item {
 }
 
 impl Item {
-    /// Bytes of rows or text: what makes it work to encode.
+    /// About the bytes of its entry: what makes it work to encode.
     #[must_use]
-    pub fn data_bytes(&self) -> usize {
-        match &self.body {
-            ItemBody::Rows { data, .. } => data.len(),
+    pub fn entry_bytes(&self) -> usize {
+        let body = match &self.body {
+            ItemBody::Rows { guess, .. } => guess.bytes,
             ItemBody::Statement(statement) => statement.sql.len(),
             ItemBody::Begin { .. } | ItemBody::End { .. } => 0,
-        }
+        };
+        body + ENTRY_OVERHEAD + self.gtid.as_ref().map_or(0, |stamp| stamp.set.len())
     }
 }
 
+/// About the bytes of an entry besides rows, text and GTID set: its header.
+const ENTRY_OVERHEAD: usize = 128;
+
 impl DecodeJob {
-    /// Bytes of rows and texts: what makes it work to decode.
+    /// About the bytes of its segment: what makes it work to decode.
     #[must_use]
-    pub fn data_bytes(&self) -> usize {
-        self.items.iter().map(Item::data_bytes).sum()
+    pub fn entry_bytes(&self) -> usize {
+        self.items.iter().map(Item::entry_bytes).sum()
     }
 }
 
@@ -118,6 +122,8 @@ pub enum ItemBody {
         plan: Arc<TablePlan>,
         /// The event from its column count on: `lenenc ncol, bitmap(s), rows…`, without checksum.
         data: Bytes,
+        /// What [`TablePlan::guess`] says of it.
+        guess: Guess,
     },
     /// A statement.
     Statement(Box<Statement>),

@@ -129,6 +129,11 @@ impl Lookahead {
         self.surveyed = None;
     }
 
+    /// Whether anything is known from a survey, of which [`Self::passed`] would have to be told.
+    pub(super) const fn is_surveyed(&self) -> bool {
+        self.surveyed.is_some()
+    }
+
     /// The stream has passed `position`. What was surveyed is kept whole until the stream is behind all of
     /// it: a link that breaks leads back, and the same stretch is not to be surveyed again for that.
     pub(super) fn passed(&mut self, position: &BinlogPosition) {

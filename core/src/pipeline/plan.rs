@@ -7,6 +7,7 @@
 //! A column that cannot be shown exactly is a [`PlanError`] that names it, never a guess.
 
 mod format;
+mod guess;
 
 use alloc::borrow::ToOwned as _;
 use alloc::boxed::Box;
@@ -26,6 +27,8 @@ use crate::write::{BLOCK, VARINT_MAX, Writer, varint_len};
 
 pub(crate) use format::{Format, Width};
 use format::{Shown, shown};
+pub use guess::Guess;
+pub(crate) use guess::set_bits;
 
 /// How ENUM and SET are shown: `canald.enum.text`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -194,9 +197,10 @@ pub struct TablePlan {
     name: TableName,
     subject: SubjectId,
     pub(crate) columns: Vec<ColumnPlan>,
+    all: Box<[u32]>,
     /// What [`Piece`]s point into.
     blocks: Vec<[u8; BLOCK]>,
-    /// About the bytes that one image of a row takes besides its values.
+    /// About the bytes that one image of a row takes beyond those of its values.
     image_overhead: usize,
 }
 
@@ -228,6 +232,8 @@ pub(crate) struct ColumnPlan {
     pub(crate) len_width: usize,
     /// Room for everything besides a value of unbounded length.
     pub(crate) room: usize,
+    /// Bytes that the text of most values is longer than the value.
+    growth: usize,
 }
 
 impl ColumnPlan {
@@ -281,11 +287,12 @@ impl TablePlan {
         let image_overhead = columns
             .iter()
             .filter(|column| column.kept)
-            .map(|column| column.fixed_len() + COLUMN_LENGTHS)
+            .map(|column| column.fixed_len() + COLUMN_LENGTHS + column.growth)
             .sum();
         Ok(Self {
             name,
             subject,
+            all: (0..columns.len() as u32).collect(),
             columns,
             blocks: pieces.blocks,
             image_overhead,
@@ -310,9 +317,9 @@ impl TablePlan {
         self.columns.len()
     }
 
-    /// About the bytes that one image of a row takes besides its values.
-    pub(crate) const fn image_overhead(&self) -> usize {
-        self.image_overhead
+    /// The places of all columns.
+    pub(crate) fn all(&self) -> &[u32] {
+        &self.all
     }
 
     /// Writes `piece`, for which there is room.
@@ -390,6 +397,10 @@ impl Pieces {
             head_promoted,
             head_null,
             tail,
+            growth: match shown.width {
+                Width::Fixed(bytes) => shown.typical_len.saturating_sub(bytes as usize),
+                Width::Prefixed(_) => 0,
+            },
             len_width: varint_len((fixed + 1 + shown.typical_len) as u64),
             room: 1 + 2 * VARINT_MAX + WINDOW + (head_blocks + tail.blocks) as usize * BLOCK,
         }

@@ -196,12 +196,16 @@ impl Splitter {
         rows: &RowsEvent<'_>,
         plan: Arc<TablePlan>,
     ) {
+        let (op, table_id) = (rows.op, rows.table_id);
+        let data = raw.slice_ref(rows.data);
         let subject = plan.subject();
+        let guess = plan.guess(op, &data);
         let body = ItemBody::Rows {
-            op: rows.op,
-            table_id: rows.table_id,
+            op,
+            table_id,
             plan,
-            data: raw.slice_ref(rows.data),
+            data,
+            guess,
         };
         self.emit(event, subject, body);
     }

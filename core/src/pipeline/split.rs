@@ -111,6 +111,23 @@ pub(super) struct GroupPlace {
     pub(super) takes_effect: bool,
 }
 
+impl Group {
+    const fn place(&self) -> Option<&GroupPlace> {
+        match self {
+            Self::Announced(place) | Self::Begun(place) => Some(place),
+            Self::Outside => None,
+        }
+    }
+
+    /// Leaves the group.
+    pub(super) fn take(&mut self) -> Option<GroupPlace> {
+        match core::mem::replace(self, Self::Outside) {
+            Self::Announced(place) | Self::Begun(place) => Some(place),
+            Self::Outside => None,
+        }
+    }
+}
+
 /// The serial stage of one destination.
 #[derive(Debug)]
 pub struct Splitter {
@@ -220,10 +237,7 @@ impl Splitter {
     /// was surveyed before. `at` is the place of the map that waits.
     pub fn begin_survey(&mut self, at: &BinlogPosition) -> Horizon {
         self.lookahead.clear();
-        let group = match &self.group {
-            Group::Announced(place) | Group::Begun(place) => Some(&place.resume),
-            Group::Outside => None,
-        };
+        let group = self.group.place().map(|place| &place.resume);
         let again = self.resume().or(group).map(|resume| &resume.boundary);
         let from = again.filter(|again| *again < at).unwrap_or(at).clone();
         self.lookahead.survey_from(from)
@@ -273,13 +287,10 @@ impl Splitter {
     /// The input ends here, though perhaps not the transaction: what is held of it goes into jobs, and the
     /// last job is closed. Returns where the transaction began that has no end, if there is one.
     pub fn end_of_input(&mut self) -> Option<BinlogPosition> {
-        let open = match core::mem::replace(&mut self.group, Group::Outside) {
-            Group::Announced(place) | Group::Begun(place) => {
-                self.transaction.flush_piece(&place.resume, &mut self.jobs);
-                Some(place.resume.boundary)
-            }
-            Group::Outside => None,
-        };
+        let open = self.group.take().map(|place| {
+            self.transaction.flush_piece(&place.resume, &mut self.jobs);
+            place.resume.boundary
+        });
         self.transaction.forget();
         self.jobs.close();
         open
@@ -364,24 +375,20 @@ impl Splitter {
     }
 
     /// The group that `event` belongs to; it opens one if none is open.
-    pub(super) fn group_place(&mut self, event: &Event<'_>) -> GroupPlace {
-        match &self.group {
-            Group::Announced(place) | Group::Begun(place) => place.clone(),
-            Group::Outside => {
-                let place = GroupPlace {
-                    resume: self.gtids.resume(self.at(event)),
-                    stamp: None,
-                    takes_effect: true,
-                };
-                self.group = Group::Announced(place.clone());
-                place
-            }
+    pub(super) fn group_place(&mut self, event: &Event<'_>) -> &GroupPlace {
+        if matches!(self.group, Group::Outside) {
+            self.group = Group::Announced(GroupPlace {
+                resume: self.gtids.resume(self.at(event)),
+                stamp: None,
+                takes_effect: true,
+            });
         }
+        self.group.place().expect("it was opened if there was none")
     }
 
     /// Makes an item of `event`, unless it was delivered before.
     pub(super) fn emit(&mut self, event: &Event<'_>, subject: SubjectId, body: ItemBody) {
-        let group = self.group_place(event);
+        let gtid = self.group_place(event).stamp.clone();
         let file = self.file();
         if self.was_delivered(&file, event.start) {
             return self.transaction.note_delivered();
@@ -398,22 +405,25 @@ impl Splitter {
             ordinal: 0,
             subject,
             resume: 0,
-            gtid: group.stamp,
+            gtid,
             body,
         };
-        self.transaction.push(item, &group.resume, &mut self.jobs);
+        if let Some(group) = self.group.place() {
+            self.transaction.push(item, &group.resume, &mut self.jobs);
+        }
     }
 
     /// The group is over: what it holds is flushed.
     pub(super) fn close_group(&mut self, event: &Event<'_>) {
-        let place = match core::mem::replace(&mut self.group, Group::Outside) {
-            Group::Announced(place) | Group::Begun(place) => place,
-            Group::Outside => return,
+        let Some(place) = self.group.take() else {
+            return;
         };
         self.transaction
             .end(event.header.timestamp, &place.resume, &mut self.jobs);
         self.gtids.commit();
-        if let Some(position) = self.stream.position() {
+        if self.lookahead.is_surveyed()
+            && let Some(position) = self.stream.position()
+        {
             self.lookahead.passed(&position);
         }
     }

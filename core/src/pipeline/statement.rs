@@ -84,8 +84,10 @@ impl Splitter {
         if matches!(self.group, Group::Begun(_)) {
             return; // MariaDB's GTID event has begun it
         }
-        let place = self.group_place(event);
-        self.group = Group::Begun(place);
+        self.group_place(event);
+        if let Some(place) = self.group.take() {
+            self.group = Group::Begun(place);
+        }
         self.emit(event, SubjectId::NONE, ItemBody::Begin { thread_id });
     }
 

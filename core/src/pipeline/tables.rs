@@ -152,13 +152,48 @@ impl Tables {
     }
 
     /// A statement that ends at `end` was reached: what was known of the tables it touches from before
-    /// is no longer true.
+    /// is no longer true. Names are compared without their case, because a file does not say whether its
+    /// server folds them; forgetting too much costs a question, forgetting too little the truth.
     pub fn invalidate(&mut self, touches: &Touches, end: &BinlogPosition) {
-        let stale =
-            |name: &TableName, snapshot: &Snapshot| touches.contains(name) && snapshot.at < *end;
+        let stale = |name: &TableName, snapshot: &Snapshot| {
+            touches.contains_in_any_case(name) && snapshot.at < *end
+        };
         self.snapshots
             .retain(|name, snapshot| !stale(name, snapshot));
         self.doubtful.retain(|name, _| !touches.contains(name));
         self.forget_treatments();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+    use crate::position::BinlogFile;
+
+    #[test]
+    fn a_statement_takes_what_was_known_before_it_in_whatever_case() {
+        let at = |offset| BinlogPosition::new(BinlogFile::new("bin.000001"), offset);
+        let name = TableName::new("shop", "Orders");
+        let after = |touches: Touches, said_at: u64| {
+            let mut tables = Tables::default();
+            let snapshot = Snapshot {
+                schema: None,
+                at: at(said_at),
+            };
+            tables.remember(name.clone(), snapshot);
+            tables.invalidate(&touches, &at(100));
+            tables.snapshot(&name).is_some()
+        };
+        let table = |table: &str| Touches::Tables(vec![TableName::new("SHOP", table)]);
+        assert!(!after(table("orders"), 99));
+        assert!(!after(Touches::Schema("Shop".into()), 99));
+        assert!(!after(Touches::Everything, 99));
+        assert!(after(table("other"), 99));
+        assert!(
+            after(table("orders"), 100),
+            "it was said after the statement"
+        );
     }
 }

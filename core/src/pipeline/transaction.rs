@@ -27,8 +27,9 @@ pub const EMPTY_RUN_MAX: u32 = 8192;
 /// Bytes of binlog between the first item held back and the newest; more flushes the transaction in pieces.
 pub const SPAN_BYTES_MAX: u64 = 4 << 20;
 
-/// Bytes of row data at which a job is closed, so that its segment stays small beside the ring.
-pub const JOB_BYTES: usize = 64 << 10;
+/// Bytes of entries, as far as can be foreseen, at which a job is closed: its segment stays small beside
+/// the ring, and what a job costs once is spread over many rows.
+pub const JOB_BYTES: usize = 256 << 10;
 
 /// Lets through one of many: the first after enough event time or after enough were held back.
 #[derive(Clone, Copy, Debug, Default)]
@@ -209,28 +210,30 @@ impl Jobs {
         if self.items.is_empty() {
             return;
         }
-        let capacity = self.items.len();
         self.closed.push_back(DecodeJob {
             id: JobId(self.next_id),
             file: self.file.clone(),
-            resumes: core::mem::take(&mut self.resumes),
-            items: core::mem::replace(&mut self.items, Vec::with_capacity(capacity)),
+            resumes: self.resumes.drain(..).collect(),
+            items: self.items.drain(..).collect(),
             settings: self.settings.clone(),
         });
         self.next_id += 1;
         self.bytes = 0;
     }
 
+    /// Takes items that share a resume.
     fn append(&mut self, resume: &Resume, items: impl Iterator<Item = Item>) {
         let mut last = None;
+        let mut known = self.resumes.last() == Some(resume);
         for mut item in items {
-            let bytes = item.data_bytes();
+            let bytes = item.entry_bytes();
             let full = self.items.len() >= self.items_max || self.bytes + bytes > JOB_BYTES;
             if full {
                 self.close();
             }
-            if self.items.is_empty() || self.resumes.last() != Some(resume) {
+            if self.items.is_empty() || !known {
                 self.resumes.push(resume.clone());
+                known = true;
             }
             item.resume = (self.resumes.len() - 1) as u32;
             self.bytes += bytes;
@@ -238,9 +241,21 @@ impl Jobs {
             self.items.push(item);
         }
         if let Some((start, ordinal)) = last {
-            let position = BinlogPosition::new(self.file.clone(), start);
-            self.last = Some(SkipThrough { position, ordinal });
+            self.note_last(start, ordinal);
             self.last_resume = Some(resume.clone());
+        }
+    }
+
+    fn note_last(&mut self, start: u64, ordinal: u32) {
+        match &mut self.last {
+            Some(last) if last.position.file == self.file => {
+                last.position.offset = start;
+                last.ordinal = ordinal;
+            }
+            last => {
+                let position = BinlogPosition::new(self.file.clone(), start);
+                *last = Some(SkipThrough { position, ordinal });
+            }
         }
     }
 }

@@ -122,7 +122,8 @@ pub const RING_MAX: u64 = 1 << 26;
 const ZOOKEEPER: &str = "acts with ZooKeeper alone";
 const ADMIN: &str = "acts with a canal-admin alone";
 const MQ: &str = "acts with another canal.serverMode alone";
-const HISTORY: &str = "canald keeps no history of table structures: the log says them, or the source is asked";
+const HISTORY: &str =
+    "canald keeps no history of table structures: the log says them, or the source is asked";
 const DRUID: &str = "acts with canal.instance.enableDruid alone";
 const KERNEL: &str = "the kernel sizes its socket buffers itself";
 const AT_ONCE: &str = "canald writes cursors at once, several acknowledgements together";

@@ -117,7 +117,7 @@ fn spawn<'scope, T: Send>(
                 .unwrap_or_else(PoisonError::into_inner)
                 .recv();
             let Ok((job, result)) = order else { return };
-            let Decoded { segment, fault } = decode_job(&job);
+            let Decoded { segment, fault } = decode_job(job);
             let made = make(&segment);
             // Nobody waits for it after an error.
             let _ = result.send(Made { made, fault });

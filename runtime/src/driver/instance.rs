@@ -283,7 +283,7 @@ impl<W: World> InstanceDriver<W> {
         self.world.pool().run(move || {
             // Woken in any case: the owner must hear of a lost job too.
             let _wake = WakeOnDrop(decoded);
-            claim.publish((job.id, decode(&job)));
+            claim.publish((job.id, decode(job)));
         });
     }
 

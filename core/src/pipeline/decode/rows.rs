@@ -19,7 +19,7 @@ use crate::config::Zone;
 use crate::entry::wire::{ColumnHead, bytes_tag, field};
 use crate::mysql::charset::write_iso_8859_1;
 use crate::pipeline::decode::SEGMENT_BYTES_MAX;
-use crate::pipeline::plan::{ColumnPlan, Format, TablePlan, Width};
+use crate::pipeline::plan::{ColumnPlan, Format, Guess, TablePlan, set_bits};
 use crate::read::{ReadError, ReadProblem, Reader};
 use crate::write::{VARINT_MAX, Writer, varint_len};
 
@@ -27,9 +27,9 @@ use crate::write::{VARINT_MAX, Writer, varint_len};
 #[derive(Debug)]
 pub(super) struct Scratch<'j> {
     /// Columns present in the first bitmap: the before image, or the only one.
-    first: Vec<u32>,
+    first: Columns,
     /// Columns present in the after image of updates.
-    second: Vec<u32>,
+    second: Columns,
     /// By column: what the before image of the row in hand has.
     before: Vec<Before<'j>>,
     values: ValueScratch<'j>,
@@ -56,10 +56,52 @@ impl<'j> Scratch<'j> {
             json: Vec::new(),
         };
         Self {
-            first: Vec::new(),
-            second: Vec::new(),
+            first: Columns::new(),
+            second: Columns::new(),
             before: Vec::new(),
             values,
+        }
+    }
+}
+
+/// The columns that an image has.
+#[derive(Debug)]
+struct Columns {
+    present: Present,
+    /// Their places, lowest first, if they are not all.
+    listed: Vec<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Present {
+    All,
+    Listed,
+}
+
+impl Columns {
+    const fn new() -> Self {
+        Self {
+            present: Present::Listed,
+            listed: Vec::new(),
+        }
+    }
+
+    /// Notes the first `count` bits of `bitmap`. What is behind them means nothing.
+    fn read(&mut self, bitmap: &[u8], count: usize) {
+        if set_bits(bitmap, count) == count {
+            self.present = Present::All;
+            return;
+        }
+        self.present = Present::Listed;
+        self.listed.clear();
+        let places = (0..count).filter(|i| bitmap[i / 8] >> (i % 8) & 1 == 1);
+        self.listed.extend(places.map(|i| i as u32));
+    }
+
+    fn of<'a>(&'a self, plan: &'a TablePlan) -> &'a [u32] {
+        match self.present {
+            Present::All => plan.all(),
+            Present::Listed => &self.listed,
         }
     }
 }
@@ -96,13 +138,6 @@ pub(super) struct RowsEvent<'j> {
     rows_at: usize,
 }
 
-/// What an event will probably become.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Guess {
-    pub(super) rows: u32,
-    pub(super) bytes: usize,
-}
-
 /// Which image of which change a column belongs to: decides its tag and its `updated`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Side {
@@ -137,17 +172,13 @@ impl<'j> RowsEvent<'j> {
                 .into());
         }
         let bitmap_bytes = count.div_ceil(8);
-        list_bits(
-            r.bytes(bitmap_bytes, "column bitmap")?,
-            count,
-            &mut scratch.first,
-        );
+        scratch
+            .first
+            .read(r.bytes(bitmap_bytes, "column bitmap")?, count);
         if op == RowOp::Update {
-            list_bits(
-                r.bytes(bitmap_bytes, "after column bitmap")?,
-                count,
-                &mut scratch.second,
-            );
+            scratch
+                .second
+                .read(r.bytes(bitmap_bytes, "after column bitmap")?, count);
             scratch.before.clear();
             scratch.before.resize(count, Before::Missing);
         }
@@ -157,31 +188,6 @@ impl<'j> RowsEvent<'j> {
             data,
             rows_at: r.position(),
         })
-    }
-
-    /// Measures the first row and supposes that all are like it.
-    pub(super) fn guess(&self, scratch: &Scratch<'j>) -> Guess {
-        let all = &self.data[self.rows_at..];
-        let mut rest = all;
-        let mut images = 1;
-        let mut measured = skip_image(self.plan, &scratch.first, &mut rest);
-        if self.op == RowOp::Update {
-            images = 2;
-            measured = measured.and_then(|()| skip_image(self.plan, &scratch.second, &mut rest));
-        }
-        let row_bytes = match measured {
-            Some(()) => all.len() - rest.len(),
-            None => all.len(),
-        };
-        let rows = (all.len() + row_bytes / 2)
-            .checked_div(row_bytes)
-            .unwrap_or(1);
-        let overhead = rows.saturating_mul(images * self.plan.image_overhead());
-        let bytes = overhead.saturating_add(all.len() + all.len() / 4);
-        Guess {
-            rows: rows.min(u32::MAX as usize) as u32,
-            bytes,
-        }
     }
 
     /// Writes a `RowData` for each row, and says how many there were.
@@ -194,7 +200,7 @@ impl<'j> RowsEvent<'j> {
         let first_at = w.len();
         let mut rest = &self.data[self.rows_at..];
         // A row without columns has no bytes: the server writes one such row when an INSERT names none.
-        let mut pending = !rest.is_empty() || scratch.first.is_empty();
+        let mut pending = !rest.is_empty() || scratch.first.of(self.plan).is_empty();
         let mut rows = 0u32;
         let mut width = varint_len(guess.bytes as u64 / u64::from(guess.rows.max(1)));
         while pending {
@@ -248,6 +254,7 @@ impl<'j> RowsEvent<'j> {
             before,
             values,
         } = scratch;
+        let (first, second) = (first.of(self.plan), second.of(self.plan));
         match self.op {
             RowOp::Insert => self.image(Side::Inserted, first, rest, before, values, w),
             RowOp::Delete => self.image(Side::Deleted, first, rest, before, values, w),
@@ -282,7 +289,7 @@ impl<'j> RowsEvent<'j> {
             let raw = if nulls[i / 8] >> (i % 8) & 1 == 1 {
                 None
             } else {
-                let raw = take(column.width, rest);
+                let raw = column.width.take(rest);
                 Some(raw.map_err(|problem| (Some(index), self.error("value", rest, problem)))?)
             };
             let updated = match side {
@@ -333,55 +340,6 @@ impl<'j> RowsEvent<'j> {
             at: at + error.at,
             ..error
         }
-    }
-}
-
-/// Lists the bits that are set among the first `count`, lowest first.
-fn list_bits(bitmap: &[u8], count: usize, to: &mut Vec<u32>) {
-    to.clear();
-    to.extend(
-        (0..count)
-            .filter(|i| bitmap[i / 8] >> (i % 8) & 1 == 1)
-            .map(|i| i as u32),
-    );
-}
-
-/// Passes over one image; none if it is cut short.
-fn skip_image(plan: &TablePlan, columns: &[u32], rest: &mut &[u8]) -> Option<()> {
-    let (nulls, behind) = rest.split_at_checked(columns.len().div_ceil(8))?;
-    *rest = behind;
-    for (i, &index) in columns.iter().enumerate() {
-        if nulls[i / 8] >> (i % 8) & 1 == 0 {
-            take(plan.columns[index as usize].width, rest).ok()?;
-        }
-    }
-    Some(())
-}
-
-/// Takes a value of `width` from the start of `rest`.
-#[inline]
-fn take<'j>(width: Width, rest: &mut &'j [u8]) -> Result<&'j [u8], ReadProblem> {
-    let (len, behind) = match width {
-        Width::Fixed(len) => (len as usize, *rest),
-        Width::Prefixed(bytes) => {
-            let Some((len, behind)) = rest.split_at_checked(usize::from(bytes)) else {
-                return Err(truncated(usize::from(bytes), rest));
-            };
-            (le_uint(len) as usize, behind)
-        }
-    };
-    let Some((value, behind)) = behind.split_at_checked(len) else {
-        return Err(truncated(len, behind));
-    };
-    *rest = behind;
-    Ok(value)
-}
-
-#[cold]
-const fn truncated(needed: usize, rest: &[u8]) -> ReadProblem {
-    ReadProblem::Truncated {
-        needed,
-        left: rest.len(),
     }
 }
 

@@ -208,6 +208,7 @@ fn rows(op: RowOp, plan: &Arc<TablePlan>, data: &[u8]) -> ItemBody {
         table_id: 108,
         plan: plan.clone(),
         data: Bytes::copy_from_slice(data),
+        guess: plan.guess(op, data),
     }
 }
 
@@ -229,7 +230,7 @@ fn job_with(items: Vec<Item>, settings: EncodeSettings) -> DecodeJob {
 }
 
 fn decode_all(items: Vec<Item>) -> Segment {
-    let decoded = decode(&job_with(items, EncodeSettings::default()));
+    let decoded = decode(job_with(items, EncodeSettings::default()));
     assert_eq!(decoded.fault, None);
     decoded.segment
 }
@@ -305,7 +306,7 @@ fn shown_with(
         vec![item(4, 40, rows(RowOp::Insert, &plan, &data))],
         settings.clone(),
     );
-    let decoded = decode(&job);
+    let decoded = decode(job);
     assert_eq!(decoded.fault, None);
     let mut messages = proto::Messages::decode(decoded.segment.bytes).unwrap();
     let store_value = messages.messages.remove(0).store_value.unwrap();
@@ -606,7 +607,7 @@ fn labels_of_members() {
         vec![item(4, 40, rows(RowOp::Insert, &plan, &unhex("01010002")))],
         settings,
     );
-    assert!(decode(&job).fault.is_some(), "a number that has no label");
+    assert!(decode(job).fault.is_some(), "a number that has no label");
 }
 
 #[test]
@@ -620,7 +621,7 @@ fn a_bad_row_ends_the_job_and_says_where_it_is() {
         item(44, 50, rows(RowOp::Insert, &plan, &bad)),
         item(94, 40, rows(RowOp::Insert, &plan, &good)),
     ];
-    let decoded = decode(&job_with(items, EncodeSettings::default()));
+    let decoded = decode(job_with(items, EncodeSettings::default()));
     assert_eq!(decoded.segment.slots.len(), 1);
     assert_eq!(
         decoded.segment.bytes.len(),
@@ -636,7 +637,7 @@ fn a_bad_row_ends_the_job_and_says_where_it_is() {
 fn a_fault_inside_a_value_counts_from_the_event() {
     let plan = plan(vec![(mapped(245, 4), column("doc", "json"))]);
     let data = unhex("010100 03000000 0c0941");
-    let decoded = decode(&job_with(
+    let decoded = decode(job_with(
         vec![item(4, 40, rows(RowOp::Insert, &plan, &data))],
         EncodeSettings::default(),
     ));
@@ -653,7 +654,7 @@ fn a_fault_inside_a_value_counts_from_the_event() {
 #[test]
 fn the_columns_of_event_and_plan_must_be_as_many() {
     let data = unhex("0307 00");
-    let decoded = decode(&job_with(
+    let decoded = decode(job_with(
         vec![item(4, 40, rows(RowOp::Insert, &user(), &data))],
         EncodeSettings::default(),
     ));
@@ -673,7 +674,7 @@ fn an_insert_that_names_no_column_is_a_row() {
         rows(RowOp::Insert, &plan, &unhex("0200")),
     )]);
     assert_eq!(segment.slots[0].rows, 1);
-    let decoded = decode(&job_with(
+    let decoded = decode(job_with(
         vec![item(4, 40, rows(RowOp::Insert, &plan, &unhex("0200ff")))],
         EncodeSettings::default(),
     ));
@@ -1100,7 +1101,7 @@ proptest! {
             item(4, 40, ItemBody::Begin { thread_id: 1 }),
             item(44, 40, rows(event.op, &plan, &data)),
         ];
-        let decoded = decode(&job_with(items, EncodeSettings::default()));
+        let decoded = decode(job_with(items, EncodeSettings::default()));
         let Segment { bytes, slots, .. } = decoded.segment;
         prop_assert_eq!(slots.last().unwrap().end as usize, bytes.len());
         prop_assert_eq!(slots.len(), 2 - usize::from(decoded.fault.is_some()));

@@ -8,8 +8,10 @@ use alloc::vec::Vec;
 use crate::binlog::decimal::DecimalShape;
 use crate::binlog::table_map::MapColumn;
 use crate::binlog::temporal::Fraction;
+use crate::binlog::value::le_uint;
 use crate::mysql::charset::{BINARY_COLLATION, Charset};
 use crate::pipeline::plan::{CharsetScope, ColumnProblem, EncodeSettings, MemberText};
+use crate::read::ReadProblem;
 use crate::schema::table::ColumnSchema;
 
 /// Where a value ends.
@@ -19,6 +21,35 @@ pub(crate) enum Width {
     Fixed(u32),
     /// After the length that this many bytes in front of it say.
     Prefixed(u8),
+}
+
+impl Width {
+    /// Takes a value from the start of `rest`.
+    #[inline]
+    pub(crate) fn take<'a>(self, rest: &mut &'a [u8]) -> Result<&'a [u8], ReadProblem> {
+        let (len, behind) = match self {
+            Self::Fixed(len) => (len as usize, *rest),
+            Self::Prefixed(bytes) => {
+                let Some((len, behind)) = rest.split_at_checked(usize::from(bytes)) else {
+                    return Err(truncated(usize::from(bytes), rest));
+                };
+                (le_uint(len) as usize, behind)
+            }
+        };
+        let Some((value, behind)) = behind.split_at_checked(len) else {
+            return Err(truncated(len, behind));
+        };
+        *rest = behind;
+        Ok(value)
+    }
+}
+
+#[cold]
+const fn truncated(needed: usize, rest: &[u8]) -> ReadProblem {
+    ReadProblem::Truncated {
+        needed,
+        left: rest.len(),
+    }
 }
 
 /// How a value becomes text.

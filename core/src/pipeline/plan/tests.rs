@@ -2,6 +2,7 @@ use alloc::string::ToString;
 use alloc::vec;
 
 use super::*;
+use crate::binlog::rows::RowOp;
 use crate::binlog::table_map::{ColumnType, MapColumn};
 
 fn mapped(column_type: u8, meta: u16) -> MapColumn {
@@ -153,4 +154,34 @@ fn an_error_names_table_column_and_cure() {
         "{text}"
     );
     assert!(text.contains("canal.instance.filter.black.regex"), "{text}");
+}
+
+/// Two columns, of which servers set the unused bits of their bitmaps too.
+#[test]
+fn an_event_is_guessed_from_its_first_row() {
+    let plan = build(
+        vec![mapped(3, 0), mapped(15, 40)],
+        vec![column("int", None), column("varchar(10)", Some("utf8mb4"))],
+    )
+    .unwrap();
+    let row = [0xfc, 1, 0, 0, 0, 3, b'a', b'b', b'c'];
+    let insert = [&[2, 0xff][..], &row, &row, &row].concat();
+    let one = plan.guess(RowOp::Insert, &insert[..2 + row.len()]);
+    let guess = plan.guess(RowOp::Insert, &insert);
+    assert_eq!((one.rows, guess.rows), (1, 3));
+    assert_eq!(guess.bytes, 3 * one.bytes);
+    let update = [&[2, 0xff, 0xff][..], &row, &row, &row, &row].concat();
+    assert_eq!(plan.guess(RowOp::Update, &update).rows, 2);
+    // Only the first column; the row is NULL.
+    let partial = [2, 0xfd, 1, 0, 7, 0, 0, 0];
+    assert_eq!(plan.guess(RowOp::Delete, &partial).rows, 6);
+    for damaged in [
+        &[][..],
+        &[3, 7],
+        &[2],
+        &[2, 0xff, 0, 1],
+        &[2, 0xff, 0, 1, 0, 0, 0, 9],
+    ] {
+        assert_eq!(plan.guess(RowOp::Insert, damaged).rows, 1);
+    }
 }

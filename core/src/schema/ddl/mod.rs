@@ -125,6 +125,20 @@ impl Touches {
             Self::Everything => true,
         }
     }
+
+    /// The same, whatever the case of names: for where it is not known whether the server tells them apart.
+    #[must_use]
+    pub fn contains_in_any_case(&self, name: &TableName) -> bool {
+        let same = |a: &str, b: &str| a.to_lowercase() == b.to_lowercase();
+        match self {
+            Self::Nothing => false,
+            Self::Tables(tables) => tables
+                .iter()
+                .any(|table| same(&table.schema, &name.schema) && same(&table.table, &name.table)),
+            Self::Schema(schema) => same(schema, &name.schema),
+            Self::Everything => true,
+        }
+    }
 }
 
 /// What [`scan`] found.
