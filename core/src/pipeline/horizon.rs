@@ -80,6 +80,14 @@ impl Horizon {
         self.seen_from <= *place && *place <= self.seen_to
     }
 
+    /// Whether a DDL beyond `place` touches `table`.
+    #[must_use]
+    pub fn touches_after(&self, table: &TableName, place: &BinlogPosition) -> bool {
+        self.ddls
+            .iter()
+            .any(|(end, touches)| end > place && touches.contains(table))
+    }
+
     /// Whether what the server said of `table` at `said_at` holds at `from`.
     #[must_use]
     pub fn proof(

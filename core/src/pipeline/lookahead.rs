@@ -8,7 +8,7 @@ use alloc::collections::VecDeque;
 
 use bytes::Bytes;
 
-use crate::binlog::event::EventType;
+use crate::binlog::event::{Event, EventType};
 use crate::binlog::payload::Payload;
 use crate::binlog::stream::EventStream;
 use crate::pipeline::fault::SplitFault;
@@ -178,16 +178,16 @@ impl Lookahead {
     }
 }
 
-/// Follows one event and notes in `horizon` which tables its statement may change.
+/// Follows one event, gives it back verified, and notes in `horizon` which tables its statement may change.
 ///
 /// # Errors
 /// The event is damaged.
-pub fn scout(
+pub fn scout<'a>(
     stream: &mut EventStream,
     horizon: &mut Horizon,
-    raw: &[u8],
+    raw: &'a [u8],
     fold_names: bool,
-) -> Result<(), SplitFault> {
+) -> Result<Event<'a>, SplitFault> {
     let event = stream.accept(raw)?;
     let touches = match event.header.event_type {
         EventType::QUERY => {
@@ -211,5 +211,5 @@ pub fn scout(
     if let Some(position) = stream.position() {
         horizon.extend(position);
     }
-    Ok(())
+    Ok(event)
 }

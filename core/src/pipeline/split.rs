@@ -243,6 +243,17 @@ impl Splitter {
         self.lookahead.survey_from(from)
     }
 
+    /// Whether the columns of a table whose rows lie in the stretch `ahead` will have to be asked for.
+    pub fn will_want(&mut self, table: &TableName, ahead: &Horizon) -> bool {
+        if self.selection.table(table).is_none() {
+            return false;
+        }
+        match self.tables.snapshot(table) {
+            Some(snapshot) => ahead.touches_after(table, &snapshot.at),
+            None => true,
+        }
+    }
+
     /// Where the server stood when it answered for `table`, if it has.
     #[must_use]
     pub fn answered_at(&self, table: &TableName) -> Option<&BinlogPosition> {

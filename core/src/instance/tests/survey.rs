@@ -124,3 +124,45 @@ fn a_survey_whose_link_breaks_goes_on_where_it_was() {
         "the second pass begins where the first one ended: {dumps:?}"
     );
 }
+
+/// Each of them would hold the stream up by itself.
+#[test]
+fn one_survey_serves_all_tables_whose_rows_come_by() {
+    const TABLES: [&str; 5] = ["a", "b", "c", "d", "e"];
+    let mut log = Log::new(FILE);
+    for id in 0..ROWS {
+        log.transaction(TABLES[id as usize % TABLES.len()], Metadata::Minimal, &[id]);
+    }
+    let mut rig = rig(800, log);
+    run_all(&mut rig);
+    assert_eq!(rig.stage(), Stage::Streaming);
+    rig.subscribe(1, CLIENT);
+    assert_eq!(rig.drain(), (0..ROWS).collect::<Vec<_>>());
+    let surveys = rig.steps.iter().filter(|step| {
+        matches!(step, Step::Report(Weight::Detail, text) if text.contains("the first pass for"))
+    });
+    assert_eq!(surveys.count(), 1);
+    assert_eq!(rig.dumps().len(), 3, "the dump, the pass, the dump again");
+}
+
+/// What is known of a survey is kept while the stream is within it.
+#[test]
+fn a_link_that_breaks_behind_a_survey_asks_for_no_second_one() {
+    let mut rig = rig(800, history());
+    run_to(&mut rig, Stage::Surveying);
+    run_to(&mut rig, Stage::Streaming);
+    rig.subscribe(1, CLIENT);
+    while rig.instance.store.status().held.entries < 20 {
+        rig.rounds = 1;
+        rig.run();
+    }
+    rig.cut();
+    rig.rounds = usize::MAX;
+    rig.wait(BACKOFF_FIRST + BACKOFF_FIRST);
+    assert_eq!(rig.stage(), Stage::Streaming);
+    assert_eq!(rig.drain(), (0..ROWS).collect::<Vec<_>>());
+    let surveys = rig.steps.iter().filter(|step| {
+        matches!(step, Step::Report(Weight::Notice, text) if text.contains("a first pass looks"))
+    });
+    assert_eq!(surveys.count(), 1);
+}
