@@ -210,21 +210,9 @@ impl Instance {
         check(&config.store, config.transaction_entries)?;
         let judges = Judges::new(&config)?;
         let columns = ColumnFilter::parse(&config.filter.fields, &config.filter.black_fields)?;
-        let split = SplitConfig {
-            encode: Arc::new(EncodeSettings::of_instance(&config)?),
-            transaction_entries: config.transaction_entries,
-            drop_transaction_entries: config.filter.drop_transaction_entries,
-            doubt: if config.filter.quarantine {
-                DoubtPolicy::Quarantine
-            } else {
-                DoubtPolicy::Stop
-            },
-            lookahead_bytes: config.lookahead_bytes,
-            fold_names: false,
-        };
         let selection = Selection::new(config.filter.clone(), columns, Vec::new());
         let splitter = Splitter::new(
-            split,
+            split_config(&config)?,
             EventStream::for_dump(),
             selection,
             GtidTracker::off(),
@@ -419,4 +407,20 @@ impl Instance {
             until,
         };
     }
+}
+
+/// The habits of the serial stage of a destination, before anything is known of its source.
+fn split_config(config: &InstanceConfig) -> Result<SplitConfig, ConfigFault> {
+    Ok(SplitConfig {
+        encode: Arc::new(EncodeSettings::of_instance(config)?),
+        transaction_entries: config.transaction_entries,
+        drop_transaction_entries: config.filter.drop_transaction_entries,
+        doubt: if config.filter.quarantine {
+            DoubtPolicy::Quarantine
+        } else {
+            DoubtPolicy::Stop
+        },
+        lookahead_bytes: config.lookahead_bytes,
+        fold_names: false,
+    })
 }

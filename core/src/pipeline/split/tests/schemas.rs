@@ -144,3 +144,20 @@ fn what_was_surveyed_proves_at_once_from_its_beginning_on() {
         assert_eq!(rig.rows(), expected, "a DDL may lie before it");
     }
 }
+
+/// On another server, or behind a gap, nothing that was known need be true.
+#[test]
+fn a_log_that_goes_on_elsewhere_is_asked_anew() {
+    let mut rig = asking();
+    rig.transaction("t", 1);
+    rig.say("t", "a", rig.end()).unwrap();
+    assert_eq!(rig.columns(), ["d.t.a"]);
+    let (table, ahead) = (TableName::new("d", "t"), Horizon::new(rig.place(0)));
+    assert!(!rig.splitter.will_want(&table, &ahead));
+    rig.splitter.switch_source();
+    assert!(rig.splitter.will_want(&table, &ahead));
+    assert_eq!(rig.splitter.resume(), None);
+    rig.rotate("bin.000002");
+    rig.transaction("t", 2);
+    assert_eq!(wanted(&rig), Some("t"), "the map is the same");
+}
