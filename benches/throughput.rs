@@ -8,7 +8,6 @@
 //! ```text
 //! cargo bench -p canald-benches --bench throughput -- [OPTIONS] [bulk|single|wide|text|idle|latency]...
 //!   --scale F    write F times the rows (default 1)
-//!   --java       measure the Java server in the same run
 //!   --record     write the logs of the bench `decode`, and nothing else
 //! ```
 
