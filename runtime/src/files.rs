@@ -3,6 +3,12 @@
 //! A record is saved by writing beside it, syncing, and renaming over it, so a crash leaves the old one or
 //! the new one. The one before it stays under the same name with `.1` appended, for the reader to fall
 //! back on if the disk lied. One canald at a time owns a data folder ([`Files::lock`]).
+//!
+//! The seam lies below that order, at the single steps of a [`Disk`]: the simulator cuts the power between
+//! any two of them.
+
+#[cfg(feature = "daemon")]
+mod os;
 
 use core::future::Future;
 use std::io;
@@ -10,6 +16,9 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use thiserror::Error;
+
+#[cfg(feature = "daemon")]
+pub use self::os::{OsDisk, OsFiles};
 
 /// The largest record that is read: cursors are far smaller.
 pub const RECORD_BYTES_MAX: u64 = 256 << 20;
@@ -73,10 +82,59 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// A disk; cheap to clone.
+/// The single steps, each done at once or failed. What a step changed is safe from a crash only where it
+/// says so.
+pub trait Disk {
+    /// The first `limit` bytes of the file at `path`; none if there is no such file.
+    ///
+    /// # Errors
+    /// It is there and cannot be read.
+    fn read(&self, path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>>;
+
+    /// Makes `folder` and those that hold it, and syncs the one that holds it, unless it is there.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    fn make_folder(&self, folder: &Path) -> io::Result<()>;
+
+    /// Makes `bytes` all that the file at `path` holds. They are safe after [`Self::sync`].
+    ///
+    /// # Errors
+    /// The file may hold anything.
+    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()>;
+
+    /// What the file at `path` holds is safe from here on.
+    ///
+    /// # Errors
+    /// It may be safe or not.
+    fn sync(&self, path: &Path) -> io::Result<()>;
+
+    /// Gives the file at `path` the name `also` too. False if there is no such file.
+    ///
+    /// # Errors
+    /// It has its one name; a file that was called `also` may be gone.
+    fn link(&self, path: &Path, also: &Path) -> io::Result<bool>;
+
+    /// Calls the file at `from` `to`, in place of whatever was called so, in one step. A crash leaves
+    /// either state until [`Self::sync_folder`].
+    ///
+    /// # Errors
+    /// Nothing has changed.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// The names in `folder` are safe from here on.
+    ///
+    /// # Errors
+    /// They may be safe or not.
+    fn sync_folder(&self, folder: &Path) -> io::Result<()>;
+}
+
+/// A disk as drivers use it, who must not wait for it in place; cheap to clone.
 pub trait Files: Clone + Send + Sync + 'static {
     /// Holds a data folder until it is dropped.
     type Lock: Send + Sync + 'static;
+    /// The disk itself.
+    type Disk: Disk;
 
     /// Makes the folder if there is none, and takes it for this process.
     ///
@@ -84,11 +142,20 @@ pub trait Files: Clone + Send + Sync + 'static {
     /// [`LockFault`]
     fn lock(&self, folder: &Path) -> impl Future<Output = Result<Self::Lock, LockFault>> + Send;
 
+    /// Has `work` done on the disk while others go on.
+    fn aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self::Disk) -> T + Send + 'static,
+    ) -> impl Future<Output = T> + Send;
+
     /// The record at `path`, or none if there is none.
     ///
     /// # Errors
     /// It is there and cannot be read.
-    fn load(&self, path: &Path) -> impl Future<Output = Result<Option<Bytes>, FileFault>> + Send;
+    fn load(&self, path: &Path) -> impl Future<Output = Result<Option<Bytes>, FileFault>> + Send {
+        let path = path.to_owned();
+        self.aside(move |disk| load(disk, &path))
+    }
 
     /// Puts `record` at `path`, making its folder; when this returns it is on the disk. The record
     /// that was there is now at [`previous`].
@@ -100,156 +167,51 @@ pub trait Files: Clone + Send + Sync + 'static {
         &self,
         path: &Path,
         record: Bytes,
-    ) -> impl Future<Output = Result<(), FileFault>> + Send;
+    ) -> impl Future<Output = Result<(), FileFault>> + Send {
+        let path = path.to_owned();
+        self.aside(move |disk| save(disk, &path, &record))
+    }
 }
 
-#[cfg(feature = "daemon")]
-pub use self::os::OsFiles;
-
-#[cfg(feature = "daemon")]
-mod os {
-    use std::fs::{self, File, OpenOptions, TryLockError};
-    use std::io::{self, Read as _, Seek as _, Write as _};
-    use std::path::{Path, PathBuf};
-
-    use bytes::Bytes;
-
-    use super::{FileFault, Files, LOCK_FILE, LockFault, RECORD_BYTES_MAX, previous, with_suffix};
-
-    /// The machine's disk.
-    #[derive(Clone, Copy, Debug, Default)]
-    pub struct OsFiles;
-
-    impl Files for OsFiles {
-        type Lock = File;
-
-        async fn lock(&self, folder: &Path) -> Result<File, LockFault> {
-            let folder = folder.to_owned();
-            aside(move || lock(&folder)).await
-        }
-
-        async fn load(&self, path: &Path) -> Result<Option<Bytes>, FileFault> {
-            let path = path.to_owned();
-            aside(move || load(&path)).await
-        }
-
-        async fn save(&self, path: &Path, record: Bytes) -> Result<(), FileFault> {
-            let path = path.to_owned();
-            aside(move || save(&path, &record)).await
-        }
+fn load(disk: &impl Disk, path: &Path) -> Result<Option<Bytes>, FileFault> {
+    let fault = |cause| FileFault::new("read", path, cause);
+    let record = disk.read(path, RECORD_BYTES_MAX + 1).map_err(fault)?;
+    let Some(record) = record else {
+        return Ok(None);
+    };
+    if record.len() as u64 > RECORD_BYTES_MAX {
+        let text = format!("it is larger than {RECORD_BYTES_MAX} bytes, so it is not canald's");
+        return Err(fault(io::Error::new(io::ErrorKind::InvalidData, text)));
     }
+    Ok(Some(record.into()))
+}
 
-    /// Disks block, drivers must not.
-    async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-        match tokio::task::spawn_blocking(work).await {
-            Ok(out) => out,
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
-        }
-    }
+fn save(disk: &impl Disk, path: &Path, record: &[u8]) -> Result<(), FileFault> {
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    let written = with_suffix(path, ".tmp");
+    let made = disk.make_folder(folder);
+    made.map_err(|e| FileFault::new("make", folder, e))?;
+    let on_disk = disk.write(&written, record);
+    let on_disk = on_disk.and_then(|()| disk.sync(&written));
+    on_disk.map_err(|e| FileFault::new("write", &written, e))?;
+    let kept = keep_previous(disk, path);
+    kept.map_err(|e| FileFault::new("keep a copy of", path, e))?;
+    let replaced = disk.rename(&written, path);
+    replaced.map_err(|e| FileFault::new("replace", path, e))?;
+    let safe = disk.sync_folder(folder);
+    safe.map_err(|e| FileFault::new("sync", folder, e))
+}
 
-    fn lock(folder: &Path) -> Result<File, LockFault> {
-        let path = folder.join(LOCK_FILE);
-        let fault = |action, path, cause| LockFault::Unusable(FileFault::new(action, path, cause));
-        fs::create_dir_all(folder).map_err(|e| fault("make", folder, e))?;
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        let mut file = options.open(&path).map_err(|e| fault("open", &path, e))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                // Only for the message.
-                let _ = file.read_to_string(&mut holder);
-                let holder = match holder.trim() {
-                    "" => "unknown".into(),
-                    id => id.into(),
-                };
-                return Err(LockFault::Held {
-                    folder: folder.display().to_string(),
-                    holder,
-                });
-            }
-            Err(TryLockError::Error(e)) => return Err(fault("lock", &path, e)),
-        }
-        let mut sign = || {
-            file.set_len(0)?;
-            file.rewind()?;
-            writeln!(file, "{}", std::process::id())
-        };
-        sign().map_err(|e| fault("write", &path, e))?;
-        Ok(file)
+/// Gives the record at `path` a second name, so that `path` itself is never absent.
+fn keep_previous(disk: &impl Disk, path: &Path) -> io::Result<()> {
+    let link = with_suffix(path, ".1.tmp");
+    if disk.link(path, &link)? {
+        disk.rename(&link, &previous(path))?;
     }
-
-    fn load(path: &Path) -> Result<Option<Bytes>, FileFault> {
-        let fault = |cause| FileFault::new("read", path, cause);
-        let file = match File::open(path) {
-            Ok(file) => file,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(fault(e)),
-        };
-        let mut record = Vec::new();
-        file.take(RECORD_BYTES_MAX + 1)
-            .read_to_end(&mut record)
-            .map_err(fault)?;
-        if record.len() as u64 > RECORD_BYTES_MAX {
-            let text = format!("it is larger than {RECORD_BYTES_MAX} bytes, so it is not canald's");
-            return Err(fault(io::Error::new(io::ErrorKind::InvalidData, text)));
-        }
-        Ok(Some(record.into()))
-    }
-
-    fn save(path: &Path, record: &[u8]) -> Result<(), FileFault> {
-        let folder = match path.parent() {
-            Some(folder) if folder != Path::new("") => folder,
-            _ => Path::new("."),
-        };
-        let written = with_suffix(path, ".tmp");
-        make_folder(folder).map_err(|e| FileFault::new("make", folder, e))?;
-        write_synced(&written, record).map_err(|e| FileFault::new("write", &written, e))?;
-        keep_previous(path).map_err(|e| FileFault::new("keep a copy of", path, e))?;
-        fs::rename(&written, path).map_err(|e| FileFault::new("replace", path, e))?;
-        sync_folder(folder).map_err(|e| FileFault::new("sync", folder, e))
-    }
-
-    /// A new folder is on the disk only once the one that holds it is synced.
-    fn make_folder(folder: &Path) -> io::Result<()> {
-        if folder.is_dir() {
-            return Ok(());
-        }
-        fs::create_dir_all(folder)?;
-        match folder.parent() {
-            Some(parent) if parent != Path::new("") => sync_folder(parent),
-            _ => Ok(()),
-        }
-    }
-
-    fn write_synced(path: &Path, record: &[u8]) -> io::Result<()> {
-        let mut file = File::create(path)?;
-        file.write_all(record)?;
-        file.sync_all()
-    }
-
-    /// Gives the record at `path` a second name, so that `path` itself is never absent.
-    fn keep_previous(path: &Path) -> io::Result<()> {
-        if !path.exists() {
-            return Ok(());
-        }
-        let link: PathBuf = with_suffix(path, ".1.tmp");
-        match fs::remove_file(&link) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-            Ok(()) | Err(_) => {}
-        }
-        // Some network and user-space file systems have no hard links.
-        if fs::hard_link(path, &link).is_err() {
-            fs::copy(path, &link)?;
-            File::open(&link)?.sync_all()?;
-        }
-        fs::rename(&link, previous(path))
-    }
-
-    fn sync_folder(folder: &Path) -> io::Result<()> {
-        File::open(folder)?.sync_all()
-    }
+    Ok(())
 }
 
 #[cfg(all(test, feature = "daemon"))]

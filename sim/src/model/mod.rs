@@ -1,0 +1,3 @@
+//! What stands around the daemon: the source that it reads and the clients that read from it.
+
+pub mod history;
