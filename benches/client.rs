@@ -3,13 +3,28 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use canald_core::entry::wire::{bytes_tag, field};
 use canald_core::session::frame::HEADER_BYTES;
-use canald_core::session::packet::{ClientAck, ClientAuth, Get, PacketType, Sub, client_frame};
+use canald_core::session::packet::{
+    ClientAck, ClientAuth, Get, NO_BATCH, PacketType, Sub, client_frame,
+};
 
 const CLIENT_ID: &str = "1001";
+
+/// How a client that has nothing comes to have something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// The server answers once it has something.
+    Waits,
+    /// It asks again a little later: a Java server that is waited for answers once it has a whole batch.
+    Polls,
+}
+
+/// Between two gets of a client that polls.
+const POLL: Duration = Duration::from_millis(1);
 
 /// A subscribed client.
 #[derive(Debug)]
@@ -37,15 +52,23 @@ impl Counter {
     ///
     /// # Errors
     /// When the server does not let it.
-    pub fn subscribe(server: SocketAddr, destination: &str, batch: u32) -> Result<Self> {
+    pub fn subscribe(
+        server: SocketAddr,
+        destination: &str,
+        batch: u32,
+        patience: Patience,
+    ) -> Result<Self> {
         let stream = TcpStream::connect(server)?;
         stream.set_nodelay(true)?;
-        // No timeout: wait until there is something.
+        let timeout = match patience {
+            Patience::Waits => 0, // without limit
+            Patience::Polls => -1,
+        };
         let get = Get {
             destination: destination.to_owned(),
             client_id: CLIENT_ID.to_owned(),
             fetch_size: i32::try_from(batch)?,
-            timeout: Some(0),
+            timeout: Some(timeout),
             unit: Some(2),
             auto_ack: Some(false),
         };
@@ -77,8 +100,29 @@ impl Counter {
     /// # Errors
     /// When the connection ends.
     pub fn next_batch(&mut self) -> Result<Count> {
+        let (batch_id, count) = loop {
+            let (batch_id, count) = self.batch()?;
+            if batch_id != NO_BATCH {
+                break (batch_id, count);
+            }
+            std::thread::sleep(POLL);
+            self.stream.write_all(&self.get)?;
+        };
+        let ack = ClientAck {
+            destination: self.destination.clone(),
+            client_id: CLIENT_ID.to_owned(),
+            batch_id,
+        };
+        let mut requests = client_frame(PacketType::ClientAck, &ack).to_vec();
+        requests.extend_from_slice(&self.get);
+        self.stream.write_all(&requests)?;
+        Ok(count)
+    }
+
+    /// Reads a batch, or that there is none.
+    fn batch(&mut self) -> Result<(i64, Count)> {
         let body = self.packet(PacketType::Messages)?;
-        let mut batch_id = 0;
+        let mut batch_id = NO_BATCH;
         let mut count = Count::default();
         for field in Fields(&self.buffer[body]) {
             if field.tag == bytes_tag(field::messages::MESSAGES) {
@@ -89,15 +133,7 @@ impl Counter {
                 batch_id = field.n as i64;
             }
         }
-        let ack = ClientAck {
-            destination: self.destination.clone(),
-            client_id: CLIENT_ID.to_owned(),
-            batch_id,
-        };
-        let mut requests = client_frame(PacketType::ClientAck, &ack).to_vec();
-        requests.extend_from_slice(&self.get);
-        self.stream.write_all(&requests)?;
-        Ok(count)
+        Ok((batch_id, count))
     }
 
     /// Reads the next packet; says where its body lies in the buffer.

@@ -276,13 +276,13 @@ fn print_table(cases: &[&Case]) -> Result<()> {
         let rows_per_second = rows / best.seconds;
         let bytes_per_second = (case.body.len() as u64 * best.repeats) as f64 / best.seconds;
         let reached = match case.budget {
-            Budget::RowsPerSecond(budget) => rows_per_second / budget,
-            Budget::BytesPerSecond(budget) => bytes_per_second / budget,
-            Budget::None => f64::NAN,
+            Budget::RowsPerSecond(budget) => format!("{:.2}x", rows_per_second / budget),
+            Budget::BytesPerSecond(budget) => format!("{:.2}x", bytes_per_second / budget),
+            Budget::None => "-".to_owned(),
         };
         let allocations = best.allocations as f64 / rows;
         println!(
-            "{:<18} {:>9.1} {:>9.1} {:>9.3} {:>9.1} {:>9.0} {:>9.0} {:>6.2}x {:>12.4} {:>6.2}x",
+            "{:<18} {:>9.1} {:>9.1} {:>9.3} {:>9.1} {:>9.0} {:>9.0} {:>7} {:>12.4} {:>6.2}x",
             case.name,
             case.rows_bytes as f64 / case.rows as f64,
             best.output.bytes as f64 / rows,

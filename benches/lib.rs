@@ -2,6 +2,7 @@
 //! that counts, and figures of processes.
 
 pub mod client;
+pub mod java;
 pub mod process;
 pub mod source;
 pub mod stages;

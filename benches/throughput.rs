@@ -7,21 +7,28 @@
 //!
 //! ```text
 //! cargo bench -p canald-benches --bench throughput -- [OPTIONS] [bulk|single|wide|text|idle|latency]...
-//!   --scale F    write F times the rows (default 1)
-//!   --record     write the logs of the bench `decode`, and nothing else
+//!   --scale F      write F times the rows (default 1)
+//!   --source KIND  mysql97 (default), mariadb1011, mysql56
+//!   --java         measure the Java server in the same run; it cannot read MySQL from 8.4 on
+//!   --record       write the logs of the bench `decode`, and nothing else
 //! ```
+//!
+//! Processor time is that of the daemon from its start; the Java server's is counted from the moment
+//! when it listens, so that the start of its virtual machine does not count.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use bytes::{Bytes, BytesMut};
-use canald_benches::client::{Count, Counter};
+use canald_benches::client::{Count, Counter, Patience};
+use canald_benches::java::JavaServer;
 use canald_benches::process::{cpu_seconds, resident};
 use canald_benches::source::Source;
 use canald_benches::stages::{READ_BYTES, Stages};
-use canald_benches::workload::{SCHEMA, Workload};
+use canald_benches::workload::{SCHEMA, Workload, end_of_log, reset};
 use canald_core::binlog::event::EventHeader;
 use canald_core::binlog::stream::EventStream;
 use canald_core::config::{BatchMode, StoreConfig};
@@ -43,11 +50,8 @@ fn main() -> Result<()> {
     if options.record {
         return record();
     }
-    let server = Server::start(
-        Kind::MySql97,
-        &["--binlog-row-metadata=FULL", "--max-binlog-size=1G"],
-    )?;
-    let server = server.context("MySQL 9.7 cannot be had here")?;
+    let server = Server::start(options.source, server_options(options.source))?;
+    let server = server.context("this source cannot be had here")?;
     print_machine(&server)?;
     for workload in [
         Workload::Bulk,
@@ -57,10 +61,10 @@ fn main() -> Result<()> {
     ] {
         if options.wants(workload.name()) {
             let rows = workload.write(&server, (options.scale * default_rows(workload)) as u32)?;
-            measure(&server, workload, rows)?;
+            measure(&server, workload, rows, &options)?;
         }
     }
-    server.sql("RESET BINARY LOGS AND GTIDS")?;
+    server.sql(reset(server.kind()))?;
     if options.wants("idle") {
         idle(&server)?;
     }
@@ -70,8 +74,20 @@ fn main() -> Result<()> {
     Ok(())
 }
 
+/// The log names its columns where it can, so that no stage has to ask for them.
+const fn server_options(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::MySql97 | Kind::MariaDb1011 => {
+            &["--binlog-row-metadata=FULL", "--max-binlog-size=1G"]
+        }
+        Kind::MySql56 => &["--max-binlog-size=1G"],
+    }
+}
+
 struct Options {
     record: bool,
+    java: bool,
+    source: Kind,
     scale: f64,
     parts: Vec<String>,
 }
@@ -80,6 +96,8 @@ impl Options {
     fn parse() -> Result<Self> {
         let mut options = Self {
             record: false,
+            java: false,
+            source: Kind::MySql97,
             scale: 1.0,
             parts: Vec::new(),
         };
@@ -87,6 +105,13 @@ impl Options {
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--record" => options.record = true,
+                "--java" => options.java = true,
+                "--source" => {
+                    let name = arguments.next().context("--source needs a kind")?;
+                    let kinds = [Kind::MySql97, Kind::MariaDb1011, Kind::MySql56];
+                    let kind = kinds.into_iter().find(|kind| kind.name() == name);
+                    options.source = kind.with_context(|| format!("unknown source {name}"))?;
+                }
                 "--scale" => {
                     options.scale = arguments
                         .next()
@@ -98,6 +123,10 @@ impl Options {
                 other => bail!("unknown option {other}"),
             }
         }
+        ensure!(
+            !(options.java && options.source == Kind::MySql97),
+            "the Java server cannot read MySQL from 8.4 on: add --source mariadb1011"
+        );
         Ok(options)
     }
 
@@ -138,8 +167,8 @@ impl Timed {
 
 /// All stages over one log.
 #[expect(clippy::print_stdout, reason = "the figures are what the bench is for")]
-fn measure(server: &Server, workload: Workload, rows: u64) -> Result<()> {
-    let end = end_of_log(server)?;
+fn measure(server: &Server, workload: Workload, rows: u64, options: &Options) -> Result<()> {
+    let (file, end) = log_status(server)?;
     println!(
         "\n{} ({rows} rows, {:.0} MB of binlog)",
         workload.title(),
@@ -174,13 +203,29 @@ fn measure(server: &Server, workload: Workload, rows: u64) -> Result<()> {
     drop(log);
     let (received, bytes, cost) = receive(server, rows)?;
     print("received by a client", received, base, bytes, Some(cost));
+    if options.java
+        && let Some((by_java, bytes, java_cost)) = receive_from_java(server, rows, &file)?
+    {
+        print("received from Java", by_java, base, bytes, Some(java_cost));
+        println!(
+            "  beside Java: 1/{:.1} of its processor time, {:.1} times its rate, 1/{:.1} of its memory",
+            java_cost.cpu / cost.cpu,
+            received.rate() / by_java.rate(),
+            java_cost.peak as f64 / cost.peak as f64
+        );
+    }
     Ok(())
 }
 
-fn end_of_log(server: &Server) -> Result<u64> {
-    let status = server.sql("SHOW BINARY LOG STATUS")?;
-    let offset = status.split('\t').nth(1).context("the server has no log")?;
-    Ok(offset.parse()?)
+/// The newest file of the log, and its length.
+fn log_status(server: &Server) -> Result<(String, u64)> {
+    let status = server.sql(end_of_log(server.kind()))?;
+    let mut fields = status.trim_end().split('\t');
+    let file = fields.next().context("the server has no log")?;
+    let offset = fields
+        .next()
+        .context("the server does not say where its log ends")?;
+    Ok((file.to_owned(), offset.parse()?))
 }
 
 fn port(server: &Server) -> Result<u16> {
@@ -248,7 +293,7 @@ fn store(log: &[u8], rows: u64) -> Result<Timed> {
         store.ack(client, taken.end);
     }
     let seconds = started.elapsed().as_secs_f64();
-    anyhow::ensure!(
+    ensure!(
         stored == rows,
         "{stored} rows of {rows} came out of the ring"
     );
@@ -285,7 +330,8 @@ fn receive(server: &Server, rows: u64) -> Result<(Timed, u64, Cost)> {
     let scratch = Scratch::new()?;
     let canald = Canald::serve(&Plan::new(server.source("canal", "canal")?, scratch.path()))?;
     let started = Instant::now();
-    let (total, seconds) = count(canald.address(), rows, started)?;
+    let (total, seconds) = count(canald.address(), rows, Patience::Waits, started)
+        .with_context(|| canald.last_words())?;
     let cost = Cost {
         cpu: cpu_seconds(canald.pid())?,
         peak: resident(canald.pid())?.1,
@@ -294,9 +340,29 @@ fn receive(server: &Server, rows: u64) -> Result<(Timed, u64, Cost)> {
     Ok((Timed { rows, seconds }, total.bytes, cost))
 }
 
+/// The same with the Java server; none if it cannot be had here.
+fn receive_from_java(server: &Server, rows: u64, file: &str) -> Result<Option<(Timed, u64, Cost)>> {
+    let Some(java) = JavaServer::start(DESTINATION, port(server)?, file)? else {
+        return Ok(None);
+    };
+    let before = cpu_seconds(java.pid())?;
+    let started = Instant::now();
+    let (total, seconds) = count(java.address(), rows, Patience::Polls, started)?;
+    let cost = Cost {
+        cpu: cpu_seconds(java.pid())? - before,
+        peak: resident(java.pid())?.1,
+    };
+    Ok(Some((Timed { rows, seconds }, total.bytes, cost)))
+}
+
 /// Receives until `rows` have come.
-fn count(address: std::net::SocketAddr, rows: u64, started: Instant) -> Result<(Count, f64)> {
-    let mut client = Counter::subscribe(address, DESTINATION, BATCH)?;
+fn count(
+    address: SocketAddr,
+    rows: u64,
+    patience: Patience,
+    started: Instant,
+) -> Result<(Count, f64)> {
+    let mut client = Counter::subscribe(address, DESTINATION, BATCH, patience)?;
     let mut total = Count::default();
     while total.rows < rows {
         let next = client.next_batch()?;
@@ -339,10 +405,10 @@ fn latency(server: &Server) -> Result<()> {
     server.sql(&format!(
         "CREATE TABLE IF NOT EXISTS {SCHEMA}.tick (id INT NOT NULL PRIMARY KEY)"
     ))?;
-    server.sql("RESET BINARY LOGS AND GTIDS")?;
+    server.sql(reset(server.kind()))?;
     let scratch = Scratch::new()?;
     let canald = Canald::serve(&Plan::new(server.source("canal", "canal")?, scratch.path()))?;
-    let mut client = Counter::subscribe(canald.address(), DESTINATION, BATCH)?;
+    let mut client = Counter::subscribe(canald.address(), DESTINATION, BATCH, Patience::Waits)?;
     let (arrivals, arrived) = channel();
     let receiver = std::thread::spawn(move || -> Result<()> {
         let mut rows = 0;

@@ -3,7 +3,7 @@
 //! The texts are made from numbers, so that every run writes the same log.
 
 use anyhow::Result;
-use canald_tests::harness::server::Server;
+use canald_tests::harness::server::{Kind, Server};
 
 /// The schema of all tables.
 pub const SCHEMA: &str = "bench";
@@ -73,9 +73,10 @@ impl Workload {
              CREATE PROCEDURE {SCHEMA}.fill(IN transactions INT)\nBEGIN\n\
              DECLARE i INT DEFAULT 0;\n\
              WHILE i < transactions DO\n{change};\nSET i = i + 1;\nEND WHILE;\nEND//\nDELIMITER ;\n\
-             RESET BINARY LOGS AND GTIDS;\n\
+             {reset};\n\
              SET sql_log_bin = 1;\nCALL {SCHEMA}.fill({transactions});\n",
             numbers(),
+            reset = reset(server.kind()),
             per = self.rows_per_transaction(),
             create = self.create(),
             prepare = self.prepare(),
@@ -126,6 +127,24 @@ impl Workload {
                  CONCAT('It is ', n * 7919, ' steps from door to door; ')) FROM bench.block"
             }
         }
+    }
+}
+
+/// The statement that empties the log.
+#[must_use]
+pub const fn reset(kind: Kind) -> &'static str {
+    match kind {
+        Kind::MySql97 => "RESET BINARY LOGS AND GTIDS",
+        Kind::MySql56 | Kind::MariaDb1011 => "RESET MASTER",
+    }
+}
+
+/// The statement that tells where the log ends.
+#[must_use]
+pub const fn end_of_log(kind: Kind) -> &'static str {
+    match kind {
+        Kind::MySql97 => "SHOW BINARY LOG STATUS",
+        Kind::MySql56 | Kind::MariaDb1011 => "SHOW MASTER STATUS",
     }
 }
 

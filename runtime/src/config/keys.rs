@@ -116,8 +116,8 @@ impl Key {
     }
 }
 
-/// Slots of the largest ring: 64 million, some 5 GiB of bookkeeping.
-pub const RING_MAX: u64 = 1 << 26;
+/// Slots of the largest ring.
+pub const RING_MAX: u64 = canald_core::store::RING_ENTRIES_MAX as u64;
 
 const ZOOKEEPER: &str = "acts with ZooKeeper alone";
 const ADMIN: &str = "acts with a canal-admin alone";
