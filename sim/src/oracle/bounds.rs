@@ -130,6 +130,8 @@ impl Bounds {
         let beyond = slowest + self.entries;
         let place = (file_number(file), offset);
         let log = self.history.transactions_from(beyond).skip(1);
+        let log =
+            log.take_while(|committed| (file_number(&committed.file), committed.start) < place);
         let sizes = log.map(|committed| bytes_before(committed, place));
         let ahead: u64 = sizes.sum();
         // An event is cut at the source, and one at canald.

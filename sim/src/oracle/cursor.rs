@@ -95,7 +95,7 @@ impl Cursors {
                 (Some(cursor), Some(former)) if cursor == former => {}
                 (Some(cursor), former) => {
                     let judged = match former {
-                        None => self.first(*id, cursor),
+                        None => self.first(cursor),
                         Some(former) => self.moved(*id, former, cursor),
                     };
                     let told = |(promise, why)| (promise, format!("client {id}: {why}"));
@@ -112,18 +112,18 @@ impl Cursors {
     }
 
     /// A client's first cursor: where it begins.
-    fn first(&self, id: i16, cursor: &StoredCursor) -> Judged {
+    fn first(&self, cursor: &StoredCursor) -> Judged {
         let Some(last) = &cursor.last_acked else {
             return Ok(());
         };
         let end = self.entry(last)? + 1;
         let farthest = self.acked.values().max().copied().unwrap_or(0);
         if end > farthest {
-            let last = self.history.describe(end - 1);
+            let last = self.ends(end);
             let text = format!("its first cursor is behind {last}, which nobody acknowledged");
             return Err(("I3", text));
         }
-        self.boundary(id, cursor, end)
+        self.boundary(cursor, end)
     }
 
     fn moved(&self, id: i16, former: &StoredCursor, cursor: &StoredCursor) -> Judged {
@@ -131,29 +131,22 @@ impl Cursors {
             return Err(("I5", format!("it went back to {:?}", cursor.position)));
         };
         let end = self.entry(last)? + 1;
-        if let Some(before) = &former.last_acked {
-            let before = self.entry(before)? + 1;
-            if end < before {
-                let (end, before) = (self.history.describe(end - 1), before - 1);
-                let before = self.history.describe(before);
-                return Err(("I5", format!("its cursor went back to {end} from {before}")));
-            }
+        let before = former.last_acked.as_ref();
+        let before = before.map_or(Ok(0), |at| self.entry(at).map(|number| number + 1))?;
+        if end < before {
+            let (end, before) = (self.ends(end), self.ends(before));
+            return Err(("I5", format!("its cursor went back to {end} from {before}")));
         }
-        let began = former
-            .last_acked
-            .as_ref()
-            .map_or(Ok(0), |at| self.entry(at))?;
         let acked = self.acked.get(&id).copied().unwrap_or(0);
-        if end > acked && end > began + 1 {
-            let (end, acked) = (self.history.describe(end - 1), acked.checked_sub(1));
-            let acked = acked.map_or_else(|| "nothing".into(), |last| self.history.describe(last));
+        if end > acked.max(before) {
+            let (end, acked) = (self.ends(end), self.ends(acked));
             let text = format!("its cursor is at {end}, and it acknowledged {acked}");
             return Err(("I3", text));
         }
         if cursor.position != former.position {
             self.position(former, cursor, end, acked)?;
         }
-        self.boundary(id, cursor, end)
+        self.boundary(cursor, end)
     }
 
     /// canal's own position has moved.
@@ -174,7 +167,7 @@ impl Cursors {
             }
         }
         if number >= end {
-            let last = self.history.describe(end - 1);
+            let last = self.ends(end);
             return Err(("I6", format!("its position is {}, behind {last}", what())));
         }
         let former = self
@@ -196,7 +189,7 @@ impl Cursors {
     }
 
     /// Where the log is read again.
-    fn boundary(&self, _: i16, cursor: &StoredCursor, end: usize) -> Judged {
+    fn boundary(&self, cursor: &StoredCursor, end: usize) -> Judged {
         let Some(LogPlace { file, offset }) = &cursor.boundary else {
             return Err(("P2", "it does not say where to read again".into()));
         };
@@ -210,6 +203,12 @@ impl Cursors {
             return Err(("P1", format!("it reads again from {from}, behind {end}")));
         }
         Ok(())
+    }
+
+    /// The entry before a place, in words.
+    fn ends(&self, place: usize) -> String {
+        let last = place.checked_sub(1);
+        last.map_or_else(|| "nothing".into(), |last| self.history.describe(last))
     }
 
     fn entry(&self, place: &LogPlace) -> Result<usize, (&'static str, String)> {
@@ -301,54 +300,68 @@ mod tests {
             acked(0, 0, 1),
         ];
         let mut oracle = Cursors::new(&options(&[1]));
-        // The first cursor stands at the very start.
-        judge(
-            &mut oracle,
-            journal.into_iter().chain([began()]).chain(disk),
-        )
-    }
-
-    fn began() -> Record {
-        at(&[(1, None)])
-    }
-
-    fn at(clients: &[(i16, Option<u64>)]) -> Record {
-        safe(clients)
+        judge(&mut oracle, journal.into_iter().chain(disk))
     }
 
     #[test]
     fn a_cursor_at_the_end_of_what_was_acknowledged_passes() {
         let end = offset(0, 2);
-        assert_eq!(judged([at(&[(1, Some(end))]), at(&[(1, Some(end))])]), None);
+        assert_eq!(
+            judged([safe(&[(1, Some(end))]), safe(&[(1, Some(end))])]),
+            None
+        );
     }
 
     #[test]
     fn a_cursor_ahead_of_what_was_acknowledged_is_seen() {
         let violation = judged([
-            at(&[(1, Some(offset(0, 2)))]),
-            at(&[(1, Some(offset(1, 2)))]),
+            safe(&[(1, Some(offset(0, 2)))]),
+            safe(&[(1, Some(offset(1, 2)))]),
         ]);
         assert_eq!(violation.unwrap().promise, "I3");
-        let at_once = judged([at(&[(1, Some(offset(1, 2)))])]).unwrap();
+        let at_once = judged([safe(&[(1, Some(offset(1, 2)))])]).unwrap();
         assert_eq!(at_once.promise, "I3");
     }
 
     #[test]
     fn a_cursor_that_goes_back_or_goes_is_seen() {
-        let end = at(&[(1, Some(offset(0, 2)))]);
-        let back = judged([end.clone(), at(&[(1, Some(offset(0, 0)))])]).unwrap();
+        let end = safe(&[(1, Some(offset(0, 2)))]);
+        let back = judged([end.clone(), safe(&[(1, Some(offset(0, 0)))])]).unwrap();
         assert_eq!(back.promise, "I5");
-        let gone = judged([end, at(&[(1, None)])]).unwrap();
+        let gone = judged([end, safe(&[(1, None)])]).unwrap();
         assert_eq!(gone.promise, "I5");
     }
 
     #[test]
     fn a_position_that_is_no_entry_or_no_boundary_is_seen() {
-        let end = || at(&[(1, Some(offset(0, 0)))]);
-        let inside = judged([end(), at(&[(1, Some(offset(0, 1)))])]).unwrap();
+        let end = || safe(&[(1, Some(offset(0, 0)))]);
+        let inside = judged([end(), safe(&[(1, Some(offset(0, 1)))])]).unwrap();
         assert!(inside.text.contains("no boundary"), "{inside}");
-        let nowhere = judged([end(), at(&[(1, Some(5_000))])]).unwrap();
+        let nowhere = judged([end(), safe(&[(1, Some(5_000))])]).unwrap();
         assert!(nowhere.text.contains("no entry is at"), "{nowhere}");
+    }
+
+    #[test]
+    fn reading_again_from_inside_a_transaction_or_too_late_is_seen() {
+        let place = |offset| LogPlace {
+            file: FILE.into(),
+            offset,
+        };
+        let mut oracle = Cursors::new(&options(&[1]));
+        let (first, second) = (inserts(0, 1), inserts(1, 1));
+        assert_eq!(judge(&mut oracle, [commit(&first), commit(&second)]), None);
+        let again = |from| {
+            let cursor = StoredCursor {
+                position: place(offset(0, 2)),
+                gtid: String::new(),
+                last_acked: Some(place(offset(0, 1))),
+                boundary: Some(place(from)),
+            };
+            oracle.boundary(&cursor, 2).map_err(|(promise, _)| promise)
+        };
+        assert_eq!(again(first.start), Ok(()));
+        assert_eq!(again(first.start + 1), Err("I6"));
+        assert_eq!(again(second.start), Err("P1"));
     }
 
     #[test]

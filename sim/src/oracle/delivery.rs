@@ -316,8 +316,9 @@ impl Stream {
         }
         let others = self.lines.iter().filter(|(other, _)| **other != place);
         let others: BTreeSet<usize> = others.flat_map(|(_, line)| line.sent.clone()).collect();
+        let stands = first.max(self.acked);
         self.places
-            .retain(|known| *known <= first || others.contains(known));
+            .retain(|known| *known <= stands || others.contains(known));
         self.places.insert(first);
     }
 

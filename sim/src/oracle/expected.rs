@@ -7,6 +7,7 @@
 //! A *place* is a number of entries: those before it. Entries are numbered from 0, so a place is also the
 //! number of the next entry.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use canald_core::entry::proto::{Entry, EntryType};
@@ -56,7 +57,7 @@ pub struct Expected {
     due: Vec<usize>,
     /// Where the end of a transaction without changes was seen, by transaction and offset: the history
     /// does not say.
-    ends_seen: Vec<(usize, u64)>,
+    ends_seen: BTreeSet<(usize, u64)>,
 }
 
 impl Expected {
@@ -155,8 +156,8 @@ impl Expected {
             (Body::Rows(_), EntryType::TransactionBegin) => Ok(first),
             (Body::Rows(events), EntryType::TransactionEnd) => {
                 let end = first + events.len() + 1;
-                if events.is_empty() && !self.ends_seen.contains(&(transaction, offset)) {
-                    self.ends_seen.push((transaction, offset));
+                if events.is_empty() {
+                    self.ends_seen.insert((transaction, offset));
                 }
                 Ok(end)
             }

@@ -32,7 +32,7 @@ pub mod liveness;
 pub mod start;
 pub mod stored;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 /// All of them, for a run in such a world.
 #[must_use]

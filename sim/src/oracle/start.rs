@@ -18,11 +18,11 @@ impl Oracle for Started {
         match record {
             Record::Disk(
                 DiskRecord::FolderSynced { holds, .. } | DiskRecord::PowerLost { holds },
-            ) => {
+            ) if !self.is_safe => {
                 // A record that cannot be read is for the oracle of cursors.
                 if let Ok(Some(stored)) = Stored::of(holds) {
                     let cursors = stored.clients.values().any(Option::is_some);
-                    self.is_safe |= stored.start.is_some() || cursors;
+                    self.is_safe = stored.start.is_some() || cursors;
                 }
                 Ok(())
             }

@@ -13,7 +13,7 @@ use crate::journal::{ClientRecord, DiskRecord, Oracle, Record, SourceRecord, Vio
 use crate::model::history::{Body, Committed, Ddl, Row, RowKind, RowsEvent, Table};
 use crate::plan::{ClientPlan, Flavor, Options, Temper};
 
-pub(super) const FILE: &str = "bin.000001";
+pub(crate) const FILE: &str = "bin.000001";
 
 /// Bytes between the starts of transactions.
 const STRIDE: u64 = 1_000;
@@ -41,7 +41,7 @@ fn committed(number: u64, body: Body) -> Arc<Committed> {
     })
 }
 
-pub(super) fn table() -> Arc<Table> {
+pub(crate) fn table() -> Arc<Table> {
     let column = |name: &str, key| crate::model::history::Column {
         name: name.into(),
         sql_type: "int".into(),
@@ -60,7 +60,7 @@ fn image(id: u64, n: Option<&str>) -> Option<Vec<Option<String>>> {
 }
 
 /// A transaction with so many events of two inserted rows each.
-pub(super) fn inserts(number: u64, events: u64) -> Arc<Committed> {
+pub(crate) fn inserts(number: u64, events: u64) -> Arc<Committed> {
     let rows = |nth: u64| {
         let ids = [2 * nth, 2 * nth + 1].into_iter();
         let row = |id| Row {
@@ -79,7 +79,7 @@ pub(super) fn inserts(number: u64, events: u64) -> Arc<Committed> {
 }
 
 /// A transaction that changes a row: NULL becomes a value.
-pub(super) fn update(number: u64) -> Arc<Committed> {
+pub(crate) fn update(number: u64) -> Arc<Committed> {
     let row = Row {
         before: image(1, None),
         after: image(1, Some("y")),
@@ -94,12 +94,12 @@ pub(super) fn update(number: u64) -> Arc<Committed> {
 }
 
 /// A transaction without changes.
-pub(super) fn empty(number: u64) -> Arc<Committed> {
+pub(crate) fn empty(number: u64) -> Arc<Committed> {
     committed(number, Body::Rows(Vec::new()))
 }
 
 /// A statement.
-pub(super) fn ddl(number: u64) -> Arc<Committed> {
+pub(crate) fn ddl(number: u64) -> Arc<Committed> {
     let ddl = Ddl {
         start: start(number) + EVENT,
         schema: "s".into(),
@@ -207,7 +207,7 @@ fn ddl_entry(c: &Committed, ddl: &Ddl) -> Entry {
 }
 
 /// The entries of a transaction, as a client must get them.
-pub(super) fn entries(c: &Committed) -> Vec<Entry> {
+pub(crate) fn entries(c: &Committed) -> Vec<Entry> {
     let events = match &c.body {
         Body::Ddl(ddl) => return vec![ddl_entry(c, ddl)],
         Body::Rows(events) => events,
@@ -233,7 +233,7 @@ pub(super) fn entries(c: &Committed) -> Vec<Entry> {
 }
 
 /// A world with clients of these ids.
-pub(super) fn options(ids: &[i16]) -> Options {
+pub(crate) fn options(ids: &[i16]) -> Options {
     Options {
         flavor: Flavor::Mariadb,
         gtid: true,
@@ -276,7 +276,7 @@ fn log_position(offset: u64, is_acked: bool) -> String {
 }
 
 /// A record of canald with a start, and with clients whose last acknowledged entry is at an offset.
-pub(super) fn record_file(
+pub(crate) fn record_file(
     generation: u32,
     start: Option<(&str, u64)>,
     clients: &[(i16, Option<u64>)],
@@ -299,7 +299,7 @@ pub(super) fn record_file(
 }
 
 /// The folder of the destination is safe, with such a record.
-pub(super) fn safe(clients: &[(i16, Option<u64>)]) -> Record {
+pub(crate) fn safe(clients: &[(i16, Option<u64>)]) -> Record {
     let file = record_file(1, Some((FILE, 4)), clients);
     Record::Disk(DiskRecord::FolderSynced {
         folder: "data/example".into(),
@@ -307,15 +307,15 @@ pub(super) fn safe(clients: &[(i16, Option<u64>)]) -> Record {
     })
 }
 
-pub(super) fn commit(c: &Arc<Committed>) -> Record {
+pub(crate) fn commit(c: &Arc<Committed>) -> Record {
     Record::Source(SourceRecord::Committed(c.clone()))
 }
 
-pub(super) fn subscribed(place: u8, connection: u32) -> Record {
+pub(crate) fn subscribed(place: u8, connection: u32) -> Record {
     Record::Client(place, ClientRecord::Subscribed { connection })
 }
 
-pub(super) fn got(place: u8, connection: u32, batch: i64, entries: &[Entry]) -> Record {
+pub(crate) fn got(place: u8, connection: u32, batch: i64, entries: &[Entry]) -> Record {
     let entries = Arc::new(entries.to_vec());
     Record::Client(
         place,
@@ -327,20 +327,20 @@ pub(super) fn got(place: u8, connection: u32, batch: i64, entries: &[Entry]) -> 
     )
 }
 
-pub(super) fn nothing(place: u8, connection: u32) -> Record {
+pub(crate) fn nothing(place: u8, connection: u32) -> Record {
     Record::Client(place, ClientRecord::Nothing { connection })
 }
 
-pub(super) fn acked(place: u8, connection: u32, batch: i64) -> Record {
+pub(crate) fn acked(place: u8, connection: u32, batch: i64) -> Record {
     Record::Client(place, ClientRecord::Acked { connection, batch })
 }
 
-pub(super) fn rolled_back(place: u8, connection: u32, from: Option<i64>) -> Record {
+pub(crate) fn rolled_back(place: u8, connection: u32, from: Option<i64>) -> Record {
     Record::Client(place, ClientRecord::RolledBack { connection, from })
 }
 
 /// Shows an oracle a journal, a second between records: what it says first, if anything.
-pub(super) fn judge(
+pub(crate) fn judge(
     oracle: &mut dyn Oracle,
     journal: impl IntoIterator<Item = Record>,
 ) -> Option<Violation> {

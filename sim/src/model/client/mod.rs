@@ -478,3 +478,6 @@ enum Ask {
     Ack(BatchId),
     Rollback(Option<BatchId>),
 }
+
+#[cfg(test)]
+mod tests;
