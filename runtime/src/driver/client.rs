@@ -172,6 +172,7 @@ impl<N: Net, C: Clock> Connection<N, C> {
         let limit = self.clock.now() + LEAVE_TIMEOUT;
         let clock = self.clock.clone();
         tokio::select! {
+            biased;
             () = self.say_farewell() => {}
             () = clock.sleep_until(limit) => {}
         }
@@ -255,13 +256,15 @@ impl<N: Net, C: Clock> Connection<N, C> {
             }
         };
         let is_due = outbound.is_due();
+        // A peer that does not take bytes leaves the write pending, so it holds nothing else up.
         tokio::select! {
+            biased;
+            written = outbound.write(writer), if is_due => if written.is_err() {
+                outbound.give_up();
+            },
             read = reader.read_buf(inbound), if machine.read_budget() > 0 => match read {
                 Ok(0) | Err(_) => machine.handle_disconnect(),
                 Ok(_) => machine.handle_bytes(clock.now(), inbound),
-            },
-            written = outbound.write(writer), if is_due => if written.is_err() {
-                outbound.give_up();
             },
             () = timer => machine.handle_timeout(clock.now()),
         }
