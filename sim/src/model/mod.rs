@@ -1,3 +1,4 @@
 //! What stands around the daemon: the source that it reads and the clients that read from it.
 
 pub mod history;
+pub mod source;
