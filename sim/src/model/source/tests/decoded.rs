@@ -252,12 +252,26 @@ fn decode_files(source: &Source) -> Vec<Seen> {
     seen
 }
 
+/// Both sides without transactions that changed nothing: canald passes on few of those.
 #[track_caller]
 pub(super) fn assert_same(seen: &[Seen], told: &[Seen]) {
-    for (index, (seen, told)) in seen.iter().zip(told).enumerate() {
+    let (seen, told) = (without_empty(seen), without_empty(told));
+    for (index, (seen, told)) in seen.iter().zip(&told).enumerate() {
         assert_eq!(seen, told, "entry {index}");
     }
     assert_eq!(seen.len(), told.len());
+}
+
+fn without_empty(all: &[Seen]) -> Vec<&Seen> {
+    let mut kept: Vec<&Seen> = Vec::new();
+    for seen in all {
+        if *seen == Seen::End && kept.last() == Some(&&Seen::Begin) {
+            kept.pop();
+        } else {
+            kept.push(seen);
+        }
+    }
+    kept
 }
 
 #[test]

@@ -167,6 +167,13 @@ impl Client {
     }
 }
 
+/// A fifth transaction, in the third file.
+fn append(source: &Source) {
+    source.apply(&Act::Commit {
+        changes: vec![change(1, 2, 1, 0, 9)],
+    });
+}
+
 fn at(file: &str, offset: u64) -> DumpFrom {
     DumpFrom::Position(BinlogPosition::new(BinlogFile::new(file), offset))
 }
@@ -229,12 +236,13 @@ fn a_mysql_dump_after_a_set_leaves_the_set_out() {
     simulate(async {
         let source = source(&options(Flavor::Mysql, true, true, true));
         work(&source);
+        append(&source);
         let mut client = Client::connect(&source, 1).await;
         let uuid = super::super::log::uuid_text(super::super::log::Server::UUID);
         let history = source.history();
         assert_eq!(history[1].gtid.as_deref(), Some(&*format!("{uuid}:2")));
-        // In the second file: the third transaction, which is left out, and then a heartbeat about it.
-        let set: canald_core::gtid::MysqlGtidSet = format!("{uuid}:1-3").parse().unwrap();
+        // The last file begins behind the third: the fourth is left out, and a heartbeat says so.
+        let set: canald_core::gtid::MysqlGtidSet = format!("{uuid}:1-4").parse().unwrap();
         let encoded = set.encode().into();
         client
             .dump(Flavor::Mysql, DumpFrom::MysqlGtid { encoded })
@@ -246,7 +254,7 @@ fn a_mysql_dump_after_a_set_leaves_the_set_out() {
         for event in events {
             decoder.take(event);
         }
-        assert_same(&decoder.seen, &told(&history[3..]));
+        assert_same(&decoder.seen, &told(&history[4..]));
 
         let proof = client_of(
             &source,
@@ -254,7 +262,7 @@ fn a_mysql_dump_after_a_set_leaves_the_set_out() {
             &statements::mysql_gtid_proof(&format!("{uuid}:1-9")),
         )
         .await;
-        assert_eq!(proof.text(0, "ahead"), Some(&*format!("{uuid}:5-9")));
+        assert_eq!(proof.text(0, "ahead"), Some(&*format!("{uuid}:6-9")));
         let set: canald_core::gtid::MysqlGtidSet = format!("{uuid}:1-9").parse().unwrap();
         let encoded = set.encode().into();
         let mut client = Client::connect(&source, 3).await;
@@ -285,16 +293,22 @@ fn a_mariadb_dump_after_a_gtid_leaves_the_former_out() {
     simulate(async {
         let source = source(&options(Flavor::Mariadb, true, true, true));
         work(&source);
+        append(&source);
         let history = source.history();
-        let from = statements::mariadb_gtid_start(history[2].gtid.as_deref().unwrap());
+        let from = statements::mariadb_gtid_start(history[3].gtid.as_deref().unwrap());
         let mut client = Client::connect(&source, 1).await;
         client.ask(&from.sql).await.unwrap();
         client.dump(Flavor::Mariadb, DumpFrom::MariadbGtid).await;
         let mut decoder = Decoder::new(&source, EventStream::for_dump());
-        for event in client.events().await {
+        let events = client.events().await;
+        let artificial = |event: &&Bytes| EventHeader::parse(event).unwrap().log_pos == 0;
+        let made_up: Vec<_> = events.iter().filter(artificial).map(kind).collect();
+        // Where what the replica has ends, a list says so.
+        assert_eq!(made_up, [EventType::ROTATE, EventType::GTID_LIST]);
+        for event in events {
             decoder.take(event);
         }
-        assert_same(&decoder.seen, &told(&history[3..]));
+        assert_same(&decoder.seen, &told(&history[4..]));
 
         let mut client = Client::connect(&source, 2).await;
         client
