@@ -93,6 +93,7 @@ impl Inner {
             gtid,
             checksum,
         };
+        journal.record(Record::Source(SourceRecord::Up));
         Self {
             log: Log::new(server, now),
             tables,

@@ -33,7 +33,8 @@ pub(super) enum Seen {
         offset: u64,
         timestamp: u32,
         table: String,
-        columns: Vec<(String, bool)>,
+        /// Name, type, and whether it is of the key.
+        columns: Vec<(String, String, bool)>,
         kind: RowKind,
         rows: Vec<Row>,
     },
@@ -77,10 +78,27 @@ fn told_rows(committed: &Committed, event: &RowsEvent) -> Seen {
         timestamp: committed.timestamp,
         table: event.table.name.clone(),
         columns: columns
-            .map(|column| (column.name.clone(), column.key))
+            .map(|column| {
+                (
+                    column.name.clone(),
+                    without_width(&column.sql_type),
+                    column.key,
+                )
+            })
             .collect(),
         kind: event.kind,
         rows: event.rows.clone(),
+    }
+}
+
+/// A type without the width at which MariaDB displays integers: no TABLE_MAP knows it.
+fn without_width(sql_type: &str) -> String {
+    match sql_type.split_once("int(") {
+        Some((head, tail)) => {
+            let rest = tail.split_once(')').map_or("", |(_, rest)| rest);
+            format!("{head}int{rest}")
+        }
+        None => sql_type.into(),
     }
 }
 
@@ -196,7 +214,7 @@ fn seen(entry: &Entry) -> Option<Seen> {
                 table: header.table_name().into(),
                 columns: shown
                     .iter()
-                    .map(|c| (c.name().to_owned(), c.is_key()))
+                    .map(|c| (c.name().into(), without_width(c.mysql_type()), c.is_key()))
                     .collect(),
                 kind: row_kind(&change),
                 rows: change
