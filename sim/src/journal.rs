@@ -376,6 +376,14 @@ impl fmt::Debug for Journal {
     }
 }
 
+/// The hash of some bytes: what stands for them in a record.
+#[must_use]
+pub fn fnv(bytes: &[u8]) -> u64 {
+    let mut hash = Fnv::default();
+    hash.write(bytes);
+    hash.finish()
+}
+
 /// FNV-1a: the same on every machine and in every build.
 struct Fnv(u64);
 
