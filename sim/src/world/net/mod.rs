@@ -8,7 +8,8 @@
 //!
 //! All of it is one synchronous state behind a lock; one task, on a machine of its own, lets things happen
 //! when they are due. So killing or pausing a host leaves what it sent to the network. Bytes are never
-//! lost, doubled or mixed up while a connection lives: it is TCP, and only as bad as TCP.
+//! lost, doubled or mixed up while a connection lives: it is TCP, and only as bad as TCP. What is due
+//! within the same millisecond may arrive together, as timers are no finer.
 
 mod connection;
 mod fabric;

@@ -62,11 +62,8 @@ impl Rig {
 
     fn seen(&self, of: impl Fn(&NetworkRecord) -> bool) -> usize {
         let records = self.records.lock().unwrap();
-        let network = records.iter().filter_map(|record| match record {
-            Record::Network(record) => Some(record),
-            _ => None,
-        });
-        network.filter(|record| of(record)).count()
+        let is_chosen = |r: &&Record| matches!(r, Record::Network(record) if of(record));
+        records.iter().filter(is_chosen).count()
     }
 }
 
