@@ -148,11 +148,20 @@ impl<W: World> Server<W> {
         self.address
     }
 
+    /// What each destination is doing, to be followed from here on.
+    #[must_use]
+    pub fn standings(&self) -> Vec<(Destination, watch::Receiver<Standing>)> {
+        let drivers = self.drivers.iter();
+        let standings = drivers.map(|(name, driver, _)| (name.clone(), driver.standing()));
+        standings.collect()
+    }
+
     /// Serves until `stop` ends, then stores what must be stored.
     ///
     /// # Errors
     /// [`ServerFault`]
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), ServerFault> {
+        let standings = self.standings();
         let Self {
             world,
             credentials,
@@ -172,10 +181,8 @@ impl<W: World> Server<W> {
             instances,
             (sessions_stop, alive),
         );
-        let mut standings = Vec::new();
         let mut running = Vec::new();
         for (name, driver, inbox) in drivers {
-            standings.push((name.clone(), driver.standing()));
             let run = driver.run(inbox, instances_stop.clone());
             running.push((name, tokio::spawn(run)));
         }

@@ -1,0 +1,379 @@
+//! One run of one plan: the world is built, the source works, things break, everything heals, and all that
+//! was committed must have come.
+//!
+//! Phases: the source creates its first changes and canald starts; workload and faults go on as planned;
+//! when both are over everything is healed and the clients behave; then, within [`SETTLE_MAX`], nothing may
+//! be missing any more. A run ends at its first violation.
+//!
+//! Everything happens inside one madsim runtime on one thread. The same plan gives the same journal, to the
+//! byte.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use canald::net::Net as _;
+use canald_core::time::WallMillis;
+use madsim::Config;
+use madsim::runtime::{Handle, Runtime};
+use madsim::time::{Instant, sleep, sleep_until};
+
+use crate::host::{Host, SOURCE_PORT};
+use crate::journal::{Journal, Record, Violation, Watcher};
+use crate::log;
+use crate::model::client::{Orders, run_client};
+use crate::model::daemon::Daemon;
+use crate::model::source::Source;
+use crate::oracle;
+use crate::plan::{Fault, Plan, PlannedFault, Step};
+use crate::world::clock::SimClock;
+use crate::world::disk::SimDisk;
+use crate::world::net::Network;
+
+/// Wall time at the beginning of every run: 2026-01-01 in UTC, in seconds.
+const BASE_SECONDS: u32 = 1_767_225_600;
+
+/// Virtual time within which everything must have come once all is well: the longest back-off of canald and
+/// of its clients, a dead link's detection and the slowest client's work, several times over.
+const SETTLE_MAX: Duration = Duration::from_secs(300);
+
+/// How often it is looked whether a run is over.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing was broken, nothing is missing.
+    Passed,
+    /// Something came wrong.
+    Broken(Duration, Violation),
+    /// Something never came.
+    Missing(Vec<String>),
+    /// Something panicked.
+    Panicked(String),
+}
+
+/// What a run was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// How it ended.
+    pub verdict: Verdict,
+    /// Virtual time that it took.
+    pub virtual_time: Duration,
+    /// Records in its journal.
+    pub records: u64,
+    /// Their hash.
+    pub hash: u64,
+    /// Transactions that the source committed.
+    pub transactions: u64,
+}
+
+/// Runs `plan`, showing every record to `watchers`. With `files`, the source's binlog files are written
+/// into that folder at the end.
+#[must_use]
+pub fn run(plan: &Plan, watchers: Vec<Watcher>, files: Option<&Path>) -> Outcome {
+    let seen: Arc<Mutex<Option<Journal>>> = Arc::default();
+    let runtime = Runtime::with_seed_and_config(plan.seed, Config::default());
+    let ended = catch_unwind(AssertUnwindSafe(|| {
+        runtime.block_on(live(plan.clone(), watchers, Arc::clone(&seen), files))
+    }));
+    match ended {
+        Ok(outcome) => outcome,
+        Err(panic) => {
+            let journal = seen.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let (records, hash) = journal.map_or((0, 0), |journal| journal.digest());
+            Outcome {
+                verdict: Verdict::Panicked(panic_text(&*panic)),
+                virtual_time: Duration::ZERO,
+                records,
+                hash,
+                transactions: 0,
+            }
+        }
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("no message").to_owned()
+}
+
+/// The world of a run.
+#[derive(Clone)]
+struct Stage {
+    plan: Arc<Plan>,
+    journal: Journal,
+    network: Network,
+    disk: SimDisk,
+    clock: SimClock,
+    source: Source,
+    daemon: Daemon,
+    orders: Vec<Orders>,
+    began: Instant,
+}
+
+async fn live(
+    plan: Plan,
+    watchers: Vec<Watcher>,
+    seen: Arc<Mutex<Option<Journal>>>,
+    files: Option<&Path>,
+) -> Outcome {
+    let began = Instant::now();
+    let journal = Journal::new(oracle::all(&plan.options), watchers);
+    *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(journal.clone());
+    let _log = log::to_journal(&journal);
+    let stage = Stage::new(plan, journal.clone(), began);
+    stage.begin();
+    let verdict = stage.play().await;
+    if let Some(folder) = files
+        && let Err(cause) = stage.source.write_files(folder)
+    {
+        panic!("the binlog files cannot be written: {cause}");
+    }
+    let (records, hash) = journal.digest();
+    Outcome {
+        verdict,
+        virtual_time: began.elapsed(),
+        records,
+        hash,
+        transactions: stage.source.history().len() as u64,
+    }
+}
+
+impl Stage {
+    fn new(plan: Plan, journal: Journal, began: Instant) -> Self {
+        let (seed, options) = (plan.seed, &plan.options);
+        let network = Network::new(seed, options, journal.clone());
+        let disk = SimDisk::new(seed, options, journal.clone());
+        let clock = SimClock::new(WallMillis(i64::from(BASE_SECONDS) * 1000));
+        let source = Source::new(options, seed, journal.clone(), BASE_SECONDS);
+        let daemon = Daemon::new(
+            seed,
+            options,
+            network.clone(),
+            disk.clone(),
+            clock.clone(),
+            journal.clone(),
+        );
+        let orders = options.clients.iter().map(|_| Orders::new()).collect();
+        Self {
+            plan: Arc::new(plan),
+            journal,
+            network,
+            disk,
+            clock,
+            source,
+            daemon,
+            orders,
+            began,
+        }
+    }
+
+    /// Everything is switched on.
+    fn begin(&self) {
+        let handle = Handle::current();
+        let node = handle.create_node().name("source").build();
+        node.spawn(serve_source(self.network.clone(), self.source.clone()));
+        self.daemon.start();
+        madsim::task::spawn(self.daemon.clone().supervise());
+        madsim::task::spawn(watch_power(self.clone()));
+        for place in 0..self.plan.options.clients.len() as u8 {
+            handle.create_node().name(client_node(place)).build();
+            self.start_client(place);
+        }
+    }
+
+    fn start_client(&self, place: u8) {
+        let handle = Handle::current();
+        handle.restart(client_node(place));
+        let node = handle.get_node(client_node(place));
+        let node = node.expect("every client has a node from the beginning");
+        node.spawn(run_client(
+            self.network.host(Host::Client(place)),
+            SimClock::new(WallMillis(i64::from(BASE_SECONDS) * 1000)),
+            place,
+            self.plan.options.clients[place as usize].clone(),
+            self.plan.seed,
+            self.journal.clone(),
+            self.orders[place as usize].clone(),
+        ));
+    }
+
+    /// Work and faults, then peace, then the end.
+    async fn play(&self) -> Verdict {
+        let work = madsim::task::spawn(work(self.clone()));
+        let faults = madsim::task::spawn(break_things(self.clone()));
+        let last = self.planned_end();
+        loop {
+            if let Some((at, violation)) = self.journal.violation() {
+                return Verdict::Broken(at, violation);
+            }
+            if self.began.elapsed() >= last && work.is_finished() && faults.is_finished() {
+                break;
+            }
+            sleep(LOOK_EVERY).await;
+        }
+        self.journal.record(Record::Healed);
+        for orders in &self.orders {
+            orders.behave();
+        }
+        let healed = Instant::now();
+        loop {
+            if let Some((at, violation)) = self.journal.violation() {
+                return Verdict::Broken(at, violation);
+            }
+            let missing = self.journal.missing();
+            if missing.is_empty() {
+                return Verdict::Passed;
+            }
+            if healed.elapsed() >= SETTLE_MAX {
+                return Verdict::Missing(missing);
+            }
+            sleep(LOOK_EVERY).await;
+        }
+    }
+
+    fn planned_end(&self) -> Duration {
+        let work = self.plan.workload.iter().map(|step| step.at);
+        let faults = self.plan.faults.iter().map(|planned| planned.at);
+        work.chain(faults).max().unwrap_or_default()
+    }
+
+    /// A fault, from its beginning to its end.
+    async fn suffer(self, fault: Fault) {
+        let text = fault.to_string();
+        self.journal.record(Record::Fault(text.clone()));
+        match fault {
+            Fault::Cut { .. }
+            | Fault::CutOneWay { .. }
+            | Fault::Reset { .. }
+            | Fault::HalfOpen { .. } => self.suffer_network(fault).await,
+            Fault::RestartSource { lasts } => {
+                self.source.stop();
+                sleep(lasts).await;
+                self.source.start();
+            }
+            Fault::DropDump => self.source.drop_dumps(),
+            Fault::Crash { lasts } => {
+                self.daemon.kill();
+                sleep(lasts).await;
+                self.daemon.start();
+            }
+            Fault::PowerLoss { steps, lasts } => {
+                self.disk.power_loss_after(steps);
+                sleep(lasts).await;
+            }
+            Fault::Stop { lasts } => {
+                self.daemon.stop().await;
+                sleep(lasts).await;
+                self.daemon.start();
+            }
+            Fault::Pause { lasts } => self.daemon.pause(lasts).await,
+            Fault::DiskFails { lasts } => {
+                self.disk.fail(true);
+                sleep(lasts).await;
+                self.disk.fail(false);
+            }
+            Fault::DiskFull { lasts } => {
+                self.disk.full(true);
+                sleep(lasts).await;
+                self.disk.full(false);
+            }
+            Fault::WallClock { seconds } => self.clock.jump(seconds),
+            Fault::CrashClient { client, lasts } => {
+                Handle::current().kill(client_node(client));
+                sleep(lasts).await;
+                self.start_client(client);
+            }
+            Fault::Rollback { client } => self.orders[client as usize].roll_back(),
+        }
+        self.journal.record(Record::Fault(format!("over: {text}")));
+    }
+
+    async fn suffer_network(&self, fault: Fault) {
+        match fault {
+            Fault::Cut { host, lasts } => {
+                self.network.cut(Host::Canald, host);
+                sleep(lasts).await;
+                self.network.heal(Host::Canald, host);
+            }
+            Fault::CutOneWay { from, to, lasts } => {
+                self.network.cut_one_way(from, to);
+                sleep(lasts).await;
+                self.network.heal_one_way(from, to);
+            }
+            Fault::Reset { host } => self.network.reset(Host::Canald, host),
+            Fault::HalfOpen { host, lasts } => {
+                self.network.half_open(Host::Canald, host);
+                sleep(lasts).await;
+                self.network.heal(Host::Canald, host);
+            }
+            Fault::RestartSource { .. }
+            | Fault::DropDump
+            | Fault::Crash { .. }
+            | Fault::PowerLoss { .. }
+            | Fault::Stop { .. }
+            | Fault::Pause { .. }
+            | Fault::DiskFails { .. }
+            | Fault::DiskFull { .. }
+            | Fault::WallClock { .. }
+            | Fault::CrashClient { .. }
+            | Fault::Rollback { .. } => unreachable!("{fault} is none of the network"),
+        }
+    }
+}
+
+fn client_node(place: u8) -> String {
+    Host::Client(place).to_string()
+}
+
+async fn serve_source(network: Network, source: Source) {
+    let net = network.host(Host::Source);
+    let listener = net.listen(([0, 0, 0, 0], SOURCE_PORT).into()).await;
+    let mut listener = listener.expect("nobody else listens on this machine");
+    let mut connection = 0;
+    while let Ok((stream, _)) = net.accept(&mut listener).await {
+        tokio::spawn(source.clone().serve_connection(stream, connection));
+        connection += 1;
+    }
+}
+
+/// What the plan asks of the source, at its time.
+async fn work(stage: Stage) {
+    for Step { at, act } in &stage.plan.workload {
+        sleep_until(stage.began + *at).await;
+        stage.source.apply(act);
+    }
+}
+
+/// What the plan breaks, at its time. Faults overlap.
+async fn break_things(stage: Stage) {
+    let mut running = Vec::new();
+    for PlannedFault { at, fault } in &stage.plan.faults {
+        sleep_until(stage.began + *at).await;
+        running.push(madsim::task::spawn(stage.clone().suffer(fault.clone())));
+    }
+    for fault in running {
+        fault.await.expect("a fault's task ends");
+    }
+    // A loss of power may still wait for its step.
+    stage.disk.heal();
+    stage.network.heal_all();
+    stage.daemon.power_on();
+    stage.source.start();
+}
+
+/// How long a machine that lost its power stays without.
+const DARK: Duration = Duration::from_secs(2);
+
+/// The disk decides in which of its steps the power goes; the machine goes with it.
+async fn watch_power(stage: Stage) {
+    loop {
+        stage.disk.power_lost().await;
+        stage.daemon.power_off();
+        sleep(DARK).await;
+        stage.daemon.power_on();
+    }
+}
