@@ -13,7 +13,9 @@
 
 pub mod host;
 pub mod journal;
+pub mod log;
 pub mod model;
 pub mod oracle;
 pub mod plan;
+pub mod run;
 pub mod world;

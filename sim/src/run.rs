@@ -123,7 +123,7 @@ async fn live(
     let began = Instant::now();
     let journal = Journal::new(oracle::all(&plan.options), watchers);
     *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(journal.clone());
-    let _log = log::to_journal(&journal);
+    let _log = log::to_journal(&journal, tracing::Level::INFO);
     let stage = Stage::new(plan, journal.clone(), began);
     stage.begin();
     let verdict = stage.play().await;

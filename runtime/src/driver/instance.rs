@@ -57,7 +57,9 @@ type Saving = Pin<Box<dyn Future<Output = Result<(), FileFault>> + Send>>;
 /// What came first.
 enum Event {
     Stop,
-    Message(Option<ToInstance>),
+    Message(ToInstance),
+    /// Nobody is left who could send a message.
+    InboxOver,
     Decoded(JobId, Decoded),
     Lost,
     Saved(Result<(), FileFault>),
@@ -110,10 +112,12 @@ impl<W: World> InstanceDriver<W> {
     /// [`WorkerLost`]
     pub async fn run(
         mut self,
-        mut inbox: Receiver<ToInstance>,
+        inbox: Receiver<ToInstance>,
         mut stop: watch::Receiver<bool>,
     ) -> Result<(), WorkerLost> {
         let mut stopping = false;
+        // Once the last session is gone the inbox is over, and always ready to say so.
+        let mut inbox = Some(inbox);
         loop {
             self.carry_out();
             if stopping && self.machine.is_stopped() {
@@ -125,16 +129,10 @@ impl<W: World> InstanceDriver<W> {
                     self.tell(Input::Stop);
                 }
                 Event::Message(message) => {
-                    let mut next = message;
-                    for _ in 0..MESSAGES_AT_ONCE {
-                        let Some(message) = next else { break };
-                        self.hear(message);
-                        next = inbox.try_recv().ok();
-                    }
-                    if let Some(message) = next {
-                        self.hear(message);
-                    }
+                    self.hear(message);
+                    self.hear_more(inbox.as_mut());
                 }
+                Event::InboxOver => inbox = None,
                 Event::Decoded(job, decoded) => self.tell(Input::Decoded(job, decoded)),
                 Event::Lost => return Err(WorkerLost),
                 Event::Saved(result) => {
@@ -156,6 +154,17 @@ impl<W: World> InstanceDriver<W> {
     fn tell(&mut self, input: Input) {
         let now = self.world.clock().now();
         self.machine.handle_input(now, input);
+    }
+
+    /// Takes what else is in the inbox, up to a bound.
+    fn hear_more(&mut self, inbox: Option<&mut Receiver<ToInstance>>) {
+        let Some(inbox) = inbox else { return };
+        for _ in 1..MESSAGES_AT_ONCE {
+            let Ok(message) = inbox.try_recv() else {
+                return;
+            };
+            self.hear(message);
+        }
     }
 
     fn hear(&mut self, message: ToInstance) {
@@ -193,7 +202,7 @@ impl<W: World> InstanceDriver<W> {
     /// Waits for whatever comes first.
     async fn wait(
         &mut self,
-        inbox: &mut Receiver<ToInstance>,
+        inbox: &mut Option<Receiver<ToInstance>>,
         stop: &mut watch::Receiver<bool>,
         stopping: bool,
     ) -> Event {
@@ -218,7 +227,7 @@ impl<W: World> InstanceDriver<W> {
             _ = stop.wait_for(|stop| *stop), if !stopping => Event::Stop,
             event = next_decoded(jobs, decoded) => event,
             result = poll_fn(|cx| poll_saving(saving, cx)) => Event::Saved(result),
-            message = inbox.recv() => Event::Message(message),
+            event = next_message(inbox) => event,
             (id, event) = poll_fn(|cx| poll_links(machine, links, cx)) => Event::Link(id, event),
             () = timer => Event::Timer,
         }
@@ -330,6 +339,14 @@ async fn next_decoded(jobs: &mut Ring<(JobId, Decoded)>, decoded: &Notify) -> Ev
             // A permit left by a job that was consumed already costs one more look.
             None => decoded.notified().await,
         }
+    }
+}
+
+/// The next message; never, once the inbox is over.
+async fn next_message(inbox: &mut Option<Receiver<ToInstance>>) -> Event {
+    match inbox {
+        Some(inbox) => inbox.recv().await.map_or(Event::InboxOver, Event::Message),
+        None => core::future::pending().await,
     }
 }
 

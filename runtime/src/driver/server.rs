@@ -257,8 +257,9 @@ async fn accept<W: World>(
 async fn none_started(standings: Vec<(Destination, watch::Receiver<Standing>)>) -> Vec<String> {
     let mut reasons = Vec::new();
     for (name, mut standing) in standings {
-        match standing.wait_for(|s| s.failed_at_start).await {
-            Ok(standing) => reasons.push(format!("{name}: {}", standing.reason)),
+        let failed = standing.wait_for(|s| s.failed_at_start).await;
+        match failed.map(|standing| standing.reason.clone()) {
+            Ok(reason) => reasons.push(format!("{name}: {reason}")),
             // It has ended, which is another matter.
             Err(_) => core::future::pending().await,
         }

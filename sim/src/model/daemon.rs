@@ -257,7 +257,7 @@ async fn serve(machine: &Machine) -> Result<(), String> {
 
 async fn follow(mut standing: watch::Receiver<Standing>, journal: Journal) {
     loop {
-        let Standing { stage, reason, .. } = standing.borrow_and_update().clone();
+        let Standing { stage, reason, .. } = Standing::clone(&standing.borrow_and_update());
         let stage = stage.name();
         journal.record(Record::Daemon(DaemonRecord::Standing { stage, reason }));
         if standing.changed().await.is_err() {

@@ -5,6 +5,9 @@
 //! write keeps) comes from streams of the plan's seed, split by label, so that taking one item out changes
 //! the rest as little as can be.
 
+pub mod draw;
+
+use std::fmt;
 use std::time::Duration;
 
 use crate::host::Host;
@@ -41,7 +44,7 @@ pub struct Options {
     pub ring_unit: u32,
     /// Whether gets are counted in entries (ITEMSIZE) rather than bytes (MEMSIZE).
     pub count_entries: bool,
-    /// Entries of a transaction that are delivered as a unit.
+    /// Entries of a transaction that are delivered as a unit, a power of two.
     pub transaction_entries: u32,
     /// Whether each DDL is delivered alone.
     pub ddl_isolation: bool,
@@ -247,4 +250,10 @@ pub enum Fault {
         /// Which.
         client: u8,
     },
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:?}")
+    }
 }
