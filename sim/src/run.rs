@@ -340,10 +340,16 @@ async fn serve_source(network: Network, source: Source) {
     }
 }
 
-/// What the plan asks of the source, at its time.
+/// How long an application waits before it tries a source again that was down.
+const APPLICATION_PAUSE: Duration = Duration::from_millis(50);
+
+/// What the plan asks of the source, at its time, or once it is up again.
 async fn work(stage: Stage) {
     for Step { at, act } in &stage.plan.workload {
         sleep_until(stage.began + *at).await;
+        while !stage.source.is_up() {
+            sleep(APPLICATION_PAUSE).await;
+        }
         stage.source.apply(act);
     }
 }

@@ -21,7 +21,7 @@ use crate::journal::{DaemonRecord, Journal, Record};
 use crate::model::client::DESTINATION;
 use crate::plan::Options;
 use crate::world::clock::SimClock;
-use crate::world::disk::SimDisk;
+use crate::world::disk::{SimDisk, SimFiles};
 use crate::world::net::Network;
 use crate::world::{Seeds, SimWorld};
 
@@ -122,7 +122,7 @@ impl Daemon {
         handle.restart(machine.node);
         let node = handle.get_node(machine.node);
         let node = node.expect("the node was made with the machine");
-        node.spawn(live(self.clone()));
+        node.spawn(live(self.clone(), machine.disk.restart()));
     }
 
     /// Kills the process; its machine lives. Nothing if none runs.
@@ -222,9 +222,9 @@ impl Machine {
 }
 
 /// One life, from start to end.
-async fn live(daemon: Daemon) {
+async fn live(daemon: Daemon, files: SimFiles) {
     let machine = &daemon.0;
-    let how = match serve(machine).await {
+    let how = match serve(machine, files).await {
         Ok(()) => DaemonRecord::Stopped,
         Err(why) => DaemonRecord::Failed(why),
     };
@@ -234,10 +234,10 @@ async fn live(daemon: Daemon) {
     daemon.gone(how);
 }
 
-async fn serve(machine: &Machine) -> Result<(), String> {
+async fn serve(machine: &Machine, files: SimFiles) -> Result<(), String> {
     let world = SimWorld::new(
         machine.network.host(Host::Canald),
-        machine.disk.restart(),
+        files,
         machine.clock.clone(),
         machine.seeds.clone(),
     );
