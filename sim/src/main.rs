@@ -17,7 +17,14 @@ fn main() {
                 println!("{at:?} {}", text.chars().take(300).collect::<String>());
             }));
         }
-        let outcome = run(&plan, watchers, None);
+        let outcome = run(
+            &plan,
+            canald_sim::run::Extras {
+                watchers,
+                is_traced: trace,
+                files: None,
+            },
+        );
         println!("{seed}: {outcome:?}");
     }
 }

@@ -18,6 +18,7 @@ use canald_core::time::WallMillis;
 use madsim::Config;
 use madsim::runtime::{Handle, Runtime};
 use madsim::time::{Instant, sleep, sleep_until};
+use tracing::Level;
 
 use crate::host::{Host, SOURCE_PORT};
 use crate::journal::{Journal, Record, Violation, Watcher};
@@ -69,14 +70,25 @@ pub struct Outcome {
     pub transactions: u64,
 }
 
-/// Runs `plan`, showing every record to `watchers`. With `files`, the source's binlog files are written
-/// into that folder at the end.
+/// What else is wanted of a run.
+#[derive(Default)]
+pub struct Extras<'a> {
+    /// Who is shown every record.
+    pub watchers: Vec<Watcher>,
+    /// Whether the journal holds all that canald's drivers can tell: each input and output of its machines.
+    /// It is then another journal, with another hash.
+    pub is_traced: bool,
+    /// The folder that the source's binlog files are written into at the end.
+    pub files: Option<&'a Path>,
+}
+
+/// Runs `plan`.
 #[must_use]
-pub fn run(plan: &Plan, watchers: Vec<Watcher>, files: Option<&Path>) -> Outcome {
+pub fn run(plan: &Plan, extras: Extras<'_>) -> Outcome {
     let seen: Arc<Mutex<Option<Journal>>> = Arc::default();
     let runtime = Runtime::with_seed_and_config(plan.seed, Config::default());
     let ended = catch_unwind(AssertUnwindSafe(|| {
-        runtime.block_on(live(plan.clone(), watchers, Arc::clone(&seen), files))
+        runtime.block_on(live(plan.clone(), extras, Arc::clone(&seen)))
     }));
     match ended {
         Ok(outcome) => outcome,
@@ -114,16 +126,17 @@ struct Stage {
     began: Instant,
 }
 
-async fn live(
-    plan: Plan,
-    watchers: Vec<Watcher>,
-    seen: Arc<Mutex<Option<Journal>>>,
-    files: Option<&Path>,
-) -> Outcome {
+async fn live(plan: Plan, extras: Extras<'_>, seen: Arc<Mutex<Option<Journal>>>) -> Outcome {
+    let Extras {
+        watchers,
+        is_traced,
+        files,
+    } = extras;
     let began = Instant::now();
     let journal = Journal::new(oracle::all(&plan.options), watchers);
     *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(journal.clone());
-    let _log = log::to_journal(&journal, tracing::Level::INFO);
+    let level = if is_traced { Level::TRACE } else { Level::INFO };
+    let _log = log::to_journal(&journal, level);
     let stage = Stage::new(plan, journal.clone(), began);
     stage.begin();
     let verdict = stage.play().await;
@@ -219,6 +232,7 @@ impl Stage {
         for orders in &self.orders {
             orders.behave();
         }
+        self.part_twins();
         let healed = Instant::now();
         loop {
             if let Some((at, violation)) = self.journal.violation() {
@@ -232,6 +246,16 @@ impl Stage {
                 return Verdict::Missing(missing);
             }
             sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Of several clients with one id the first remains: they take the connection from each other for ever.
+    fn part_twins(&self) {
+        let clients = &self.plan.options.clients;
+        for (place, client) in clients.iter().enumerate() {
+            if clients[..place].iter().any(|other| other.id == client.id) {
+                Handle::current().kill(client_node(place as u8));
+            }
         }
     }
 

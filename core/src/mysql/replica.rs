@@ -347,9 +347,9 @@ impl Replica {
         }
     }
 
-    /// The owner reads the stream again.
+    /// The owner reads the stream again. Silence counts from now on, unless it has been counting.
     pub const fn resume(&mut self, now: Instant) {
-        if let State::Streaming(reading) = &mut self.state {
+        if let State::Streaming(reading @ Reading::Paused) = &mut self.state {
             *reading = Reading::Open;
             self.heard = now;
         }

@@ -32,7 +32,7 @@ use crate::time::WallMillis;
 pub struct StoredPlace {
     /// The transaction boundary to read again from; the file's name is empty if it is not known.
     pub resume: BinlogPosition,
-    /// The GTIDs before that boundary.
+    /// The GTIDs before that boundary, which may be no GTIDs at all; none if that is not known.
     pub gtid_before: Option<String>,
     /// The server on which it was recorded; none in a cursor that canal wrote.
     pub identity: Option<SourceIdentity>,
@@ -49,11 +49,12 @@ impl StoredPlace {
         let extension = cursor.extension.as_ref();
         let gtid = match extension {
             Some(known) => known.resume.gtid_before.as_deref().map(String::from),
-            None => Some(cursor.position.gtid.clone()),
+            // Canal writes none and not known alike.
+            None => Some(cursor.position.gtid.clone()).filter(|gtid| !gtid.is_empty()),
         };
         Self {
             resume: cursor.read_from().clone(),
-            gtid_before: gtid.filter(|gtid| !gtid.is_empty()),
+            gtid_before: gtid,
             identity: extension.and_then(|known| SourceIdentity::parse(&known.identity)),
             address: Some(cursor.source.to_string()),
             timestamp: cursor.position.timestamp,

@@ -22,13 +22,14 @@ use canald_handoff::Ring;
 use thiserror::Error;
 use tokio::sync::mpsc::{Receiver, UnboundedSender};
 use tokio::sync::{Notify, watch};
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, info, trace, warn};
 
 use crate::clock::Clock as _;
 use crate::config::DestinationConfig;
 use crate::driver::inbox::{ToInstance, ToSession, close_reason};
 use crate::driver::link::{Link, LinkEvent};
 use crate::driver::record;
+use crate::driver::trace::Shown;
 use crate::env::World;
 use crate::files::{FileFault, Files as _};
 use crate::pool::Pool as _;
@@ -143,15 +144,17 @@ impl<W: World> InstanceDriver<W> {
                 Event::Timer => {}
             }
             let now = self.world.clock().now();
-            if let Some((at, _)) = self.machine.poll_timeout(now)
+            if let Some((at, why)) = self.machine.poll_timeout(now)
                 && at <= now
             {
+                trace!(destination = %self.destination, "instance < it is time: {why}");
                 self.machine.handle_timeout(now);
             }
         }
     }
 
     fn tell(&mut self, input: Input) {
+        trace!(destination = %self.destination, "instance < {}", Shown(&input));
         let now = self.world.clock().now();
         self.machine.handle_input(now, input);
     }
@@ -190,7 +193,13 @@ impl<W: World> InstanceDriver<W> {
                     return;
                 };
                 let now = self.world.clock().now();
+                let before = link.inbound.len();
                 self.machine.handle_bytes(now, id, &mut link.inbound);
+                let left = link.inbound.len();
+                trace!(
+                    destination = %self.destination,
+                    "instance < {before} bytes of link {}, {left} are left", id.0
+                );
             }
             LinkEvent::Down(fault) => {
                 self.links.remove(&id);
@@ -236,6 +245,7 @@ impl<W: World> InstanceDriver<W> {
     /// Does what the machine wants, until it wants nothing.
     fn carry_out(&mut self) {
         while let Some(output) = self.machine.poll_output() {
+            trace!(destination = %self.destination, "instance > {}", Shown(&output));
             match output {
                 Output::Dial(id) => {
                     let source = &self.config.instance.source;

@@ -17,3 +17,4 @@ pub mod probe;
 pub mod record;
 pub mod server;
 pub mod session;
+mod trace;

@@ -16,10 +16,11 @@ use canald_core::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
-use tracing::{debug, info};
+use tracing::{debug, info, trace};
 
 use crate::clock::Clock;
 use crate::driver::inbox::{Instances, ToInstance, ToSession};
+use crate::driver::trace::Shown;
 
 /// Room that is made for bytes of a client at a time: what ten thousand silent connections cost is
 /// this times ten thousand.
@@ -107,6 +108,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, C: Clock> SessionDriver<S, C> {
         let mut stopping = false;
         loop {
             while let Some(output) = self.machine.poll_output() {
+                trace!("session {} > {}", self.id.0, Shown(&output));
                 match output {
                     SessionOutput::Forward(id, request) => self.forward(id, request).await,
                     SessionOutput::Withdraw(id) => self.withdraw(id).await,
@@ -124,9 +126,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin, C: Clock> SessionDriver<S, C> {
                     self.machine.handle_close(CloseReason::Stopping);
                 }
                 Event::Message(message) => self.hear(message),
-                Event::Read(Ok(0) | Err(_)) => self.machine.handle_disconnect(),
-                Event::Read(Ok(_)) => self.machine.handle_bytes(self.clock.now(), &mut inbound),
-                Event::Timer => self.machine.handle_timeout(self.clock.now()),
+                Event::Read(Ok(0) | Err(_)) => {
+                    trace!("session {} < the client is gone", self.id.0);
+                    self.machine.handle_disconnect();
+                }
+                Event::Read(Ok(bytes)) => {
+                    trace!("session {} < {bytes} bytes", self.id.0);
+                    self.machine.handle_bytes(self.clock.now(), &mut inbound);
+                }
+                Event::Timer => {
+                    trace!("session {} < it is time", self.id.0);
+                    self.machine.handle_timeout(self.clock.now());
+                }
             }
         }
     }
@@ -163,6 +174,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, C: Clock> SessionDriver<S, C> {
     fn hear(&mut self, message: Option<ToSession>) {
         match message {
             Some(ToSession::Reply(id, reply)) => {
+                trace!("session {} < {}", self.id.0, Shown(&reply));
                 self.machine.handle_reply(self.clock.now(), id, reply);
             }
             Some(ToSession::Close(reason)) => self.machine.handle_close(reason),

@@ -3,7 +3,8 @@
 //!
 //! None of the faults of a plan needs a person but those of the disk, and those heal too. So a destination
 //! is never stopped, unless canald was asked to stop; and an error in the log, or a canald that does not
-//! start or ends by itself, is forgiven only shortly after a step on the disk has failed.
+//! start or ends by itself, is forgiven only shortly after a step on the disk has failed, or after the process
+//! stood still.
 
 use std::time::Duration;
 
@@ -12,9 +13,9 @@ use canald_core::status::Stage;
 use crate::journal::{DaemonRecord, Oracle, Record, Violation};
 use crate::oracle::broken;
 
-/// How long after a step on the disk has failed its consequences may be told: longer than it takes canald
-/// to try again.
-const DISK_GRACE: Duration = Duration::from_secs(5);
+/// How long after a step on the disk has failed, or after the process stood still, the consequences may be
+/// told: longer than it takes canald to try again. A process that stood still finds its time run out.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// Why a destination is stopped that was asked to.
 const ASKED: &str = "told to stop";
@@ -23,16 +24,21 @@ const ASKED: &str = "told to stop";
 #[derive(Debug, Default)]
 pub struct Explained {
     disk_failed: Option<Duration>,
+    resumed: Option<Duration>,
 }
 
 impl Explained {
     fn forgives(&self, now: Duration) -> bool {
-        let recent = |failed| now.saturating_sub(failed) <= DISK_GRACE;
-        self.disk_failed.is_some_and(recent)
+        let recent = |failed| now.saturating_sub(failed) <= GRACE;
+        self.disk_failed.is_some_and(recent) || self.resumed.is_some_and(recent)
     }
 
-    fn daemon(&self, now: Duration, record: &DaemonRecord) -> Result<(), String> {
+    fn daemon(&mut self, now: Duration, record: &DaemonRecord) -> Result<(), String> {
         match record {
+            DaemonRecord::Resumed => {
+                self.resumed = Some(now);
+                Ok(())
+            }
             DaemonRecord::Standing { stage, reason } => standing(stage, reason),
             DaemonRecord::Log { level, text }
                 if *level == tracing::Level::ERROR && !self.forgives(now) =>
@@ -50,8 +56,7 @@ impl Explained {
             | DaemonRecord::Ready
             | DaemonRecord::Crashed
             | DaemonRecord::Stopped
-            | DaemonRecord::Paused
-            | DaemonRecord::Resumed => Ok(()),
+            | DaemonRecord::Paused => Ok(()),
         }
     }
 }

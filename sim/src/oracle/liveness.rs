@@ -5,7 +5,7 @@
 //! It never says that something is broken, only what is still missing: how long to wait is for the run to
 //! decide.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use canald_core::status::Stage;
@@ -22,8 +22,11 @@ pub struct Liveness {
     history: Expected,
     /// The open batches of each client's newest connection, and where each ends.
     open: BTreeMap<u8, VecDeque<(i64, usize)>>,
-    /// How far each client id has acknowledged.
+    /// How far each client id has acknowledged. One that comes late begins where the others stand at the
+    /// latest: nobody kept for it what was before.
     done: BTreeMap<i16, usize>,
+    /// The ids that were subscribed.
+    known: BTreeSet<i16>,
     /// What canald says of its destination.
     standing: Option<(&'static str, String)>,
 }
@@ -35,6 +38,7 @@ impl Liveness {
         let ids = client_ids(options);
         Self {
             done: ids.iter().map(|id| (*id, 0)).collect(),
+            known: BTreeSet::new(),
             ids,
             history: Expected::default(),
             open: BTreeMap::new(),
@@ -43,11 +47,17 @@ impl Liveness {
     }
 
     fn client(&mut self, place: u8, record: &ClientRecord) {
+        let id = self.ids[usize::from(place)];
         let open = self.open.entry(place).or_default();
         match record {
-            ClientRecord::Subscribed { .. } | ClientRecord::RolledBack { from: None, .. } => {
+            ClientRecord::Subscribed { .. } => {
                 open.clear();
+                if self.known.insert(id) {
+                    let farthest = self.done.values().copied().max();
+                    self.done.insert(id, farthest.unwrap_or(0));
+                }
             }
+            ClientRecord::RolledBack { from: None, .. } => open.clear(),
             ClientRecord::Got { batch, entries, .. } => {
                 let numbers = entries.iter().map(|entry| self.history.find(entry));
                 if let Some(last) = numbers.filter_map(Result::ok).last() {
@@ -56,7 +66,7 @@ impl Liveness {
             }
             ClientRecord::Acked { batch, .. } => {
                 if let Some((_, end)) = open.pop_front_if(|(open, _)| open == batch) {
-                    let done = self.done.entry(self.ids[usize::from(place)]).or_default();
+                    let done = self.done.entry(id).or_default();
                     *done = end.max(*done);
                 }
             }

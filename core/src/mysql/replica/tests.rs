@@ -420,6 +420,15 @@ fn silence_ends_a_stream_unless_it_is_ours() {
     assert_eq!(rig.fault(), LinkFault::Silent(Duration::from_secs(25)));
 }
 
+/// Whoever asks the instance something makes it look at the flow again: that is no sign of life of the source.
+#[test]
+fn a_stream_that_is_read_already_is_not_heard_by_being_resumed() {
+    let mut rig = Rig::streaming();
+    let deadline = rig.replica.poll_timeout();
+    rig.replica.resume(at(20));
+    assert_eq!(rig.replica.poll_timeout(), deadline);
+}
+
 #[test]
 fn the_password_is_not_in_the_debug_text() {
     let text = alloc::format!(
