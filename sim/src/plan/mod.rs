@@ -6,8 +6,8 @@
 //! the rest as little as can be.
 
 pub mod draw;
+pub mod text;
 
-use std::fmt;
 use std::time::Duration;
 
 use crate::host::Host;
@@ -250,10 +250,4 @@ pub enum Fault {
         /// Which.
         client: u8,
     },
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self:?}")
-    }
 }
