@@ -86,28 +86,33 @@ pub struct Extras<'a> {
     pub files: Option<&'a Path>,
 }
 
-/// Runs `plan`.
+/// Runs `plan`, on a thread of its own: the randomness that libraries keep for a thread (tokio's, std's) is
+/// then drawn inside the simulation, and nothing of another run is left in it.
 #[must_use]
 pub fn run(plan: &Plan, extras: Extras<'_>) -> Outcome {
+    std::thread::scope(|scope| {
+        let running = scope.spawn(|| run_here(plan, extras));
+        running.join().expect("panics are caught inside")
+    })
+}
+
+fn run_here(plan: &Plan, extras: Extras<'_>) -> Outcome {
     let seen: Arc<Mutex<Option<Journal>>> = Arc::default();
-    let runtime = Runtime::with_seed_and_config(plan.seed, Config::default());
     let ended = catch_unwind(AssertUnwindSafe(|| {
+        let runtime = Runtime::with_seed_and_config(plan.seed, Config::default());
         runtime.block_on(live(plan.clone(), extras, Arc::clone(&seen)))
     }));
-    match ended {
-        Ok(outcome) => outcome,
-        Err(panic) => {
-            let journal = seen.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let (records, hash) = journal.map_or((0, 0), |journal| journal.digest());
-            Outcome {
-                verdict: Verdict::Panicked(panic_text(&*panic)),
-                virtual_time: Duration::ZERO,
-                records,
-                hash,
-                transactions: 0,
-            }
+    ended.unwrap_or_else(|panic| {
+        let journal = seen.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (records, hash) = journal.map_or((0, 0), |journal| journal.digest());
+        Outcome {
+            verdict: Verdict::Panicked(panic_text(&*panic)),
+            virtual_time: Duration::ZERO,
+            records,
+            hash,
+            transactions: 0,
         }
-    }
+    })
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
