@@ -5,13 +5,14 @@
 //! the disk, lines in its log.
 
 use std::fmt;
-use std::hash::{Hash, Hasher};
+use std::hash::Hasher as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use canald_core::entry::proto::Entry;
 use madsim::time::Instant;
 
+use crate::digest::Digest;
 use crate::host::Host;
 use crate::model::history::Committed;
 
@@ -294,7 +295,7 @@ pub struct Journal(Arc<Mutex<Inner>>);
 
 struct Inner {
     began: Instant,
-    hash: Fnv,
+    digest: Digest,
     records: u64,
     oracles: Vec<Box<dyn Oracle>>,
     watchers: Vec<Watcher>,
@@ -307,7 +308,7 @@ impl Journal {
     pub fn new(oracles: Vec<Box<dyn Oracle>>, watchers: Vec<Watcher>) -> Self {
         Self(Arc::new(Mutex::new(Inner {
             began: Instant::now(),
-            hash: Fnv::default(),
+            digest: Digest::default(),
             records: 0,
             oracles,
             watchers,
@@ -320,7 +321,7 @@ impl Journal {
         let mut inner = self.lock();
         let at = inner.began.elapsed();
         inner.records += 1;
-        (at, format_args!("{record:?}").to_string()).hash(&mut inner.hash);
+        inner.digest.record(at, &record);
         let Inner {
             oracles,
             watchers,
@@ -361,7 +362,7 @@ impl Journal {
     #[must_use]
     pub fn digest(&self) -> (u64, u64) {
         let inner = self.lock();
-        (inner.records, inner.hash.finish())
+        (inner.records, inner.digest.finish())
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -373,34 +374,5 @@ impl fmt::Debug for Journal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (records, hash) = self.digest();
         write!(f, "Journal({records} records, {hash:016x})")
-    }
-}
-
-/// The hash of some bytes: what stands for them in a record.
-#[must_use]
-pub fn fnv(bytes: &[u8]) -> u64 {
-    let mut hash = Fnv::default();
-    hash.write(bytes);
-    hash.finish()
-}
-
-/// FNV-1a: the same on every machine and in every build.
-struct Fnv(u64);
-
-impl Default for Fnv {
-    fn default() -> Self {
-        Self(0xcbf2_9ce4_8422_2325)
-    }
-}
-
-impl Hasher for Fnv {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
     }
 }

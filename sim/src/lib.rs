@@ -11,6 +11,7 @@
 //!
 //! Nothing here is asked by the core or the runtime whether it is a simulation.
 
+pub mod digest;
 pub mod host;
 pub mod journal;
 pub mod log;
@@ -18,4 +19,5 @@ pub mod model;
 pub mod oracle;
 pub mod plan;
 pub mod run;
+pub mod tool;
 pub mod world;

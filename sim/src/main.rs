@@ -1,30 +1,18 @@
 //! `cargo sim`.
 
-use canald_sim::plan::draw::{Size, draw};
-use canald_sim::run::run;
+use std::process::ExitCode;
 
-fn main() {
-    let mut args = std::env::args().skip(1);
-    let from: u64 = args.next().unwrap().parse().unwrap();
-    let count: u64 = args.next().unwrap().parse().unwrap();
-    let trace = args.next().is_some();
-    for seed in from..from + count {
-        let plan = draw(seed, Size::Lite);
-        let mut watchers: Vec<canald_sim::journal::Watcher> = Vec::new();
-        if trace {
-            watchers.push(Box::new(|at, record| {
-                let text = format!("{record:?}");
-                println!("{at:?} {}", text.chars().take(300).collect::<String>());
-            }));
+use canald_sim::tool::Exit;
+use canald_sim::tool::cli::Cli;
+use clap::Parser as _;
+
+#[expect(clippy::print_stderr, reason = "there is nobody else to tell")]
+fn main() -> ExitCode {
+    match Cli::parse().carry_out() {
+        Ok(exit) => exit.code(),
+        Err(fault) => {
+            eprintln!("cargo sim: {fault:#}");
+            Exit::Usage.code()
         }
-        let outcome = run(
-            &plan,
-            canald_sim::run::Extras {
-                watchers,
-                is_traced: trace,
-                files: None,
-            },
-        );
-        println!("{seed}: {outcome:?}");
     }
 }

@@ -17,6 +17,7 @@ use canald::net::Net as _;
 use canald_core::time::WallMillis;
 use madsim::Config;
 use madsim::runtime::{Handle, Runtime};
+use madsim::task::JoinHandle;
 use madsim::time::{Instant, sleep, sleep_until};
 use tracing::Level;
 
@@ -41,6 +42,9 @@ const SETTLE_MAX: Duration = Duration::from_secs(300);
 
 /// How often it is looked whether a run is over.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// After which tasks that were killed have been dropped.
+const TAKEN_DOWN: Duration = Duration::from_millis(1);
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,7 +142,7 @@ async fn live(plan: Plan, extras: Extras<'_>, seen: Arc<Mutex<Option<Journal>>>)
     let level = if is_traced { Level::TRACE } else { Level::INFO };
     let _log = log::to_journal(&journal, level);
     let stage = Stage::new(plan, journal.clone(), began);
-    stage.begin();
+    let background = stage.begin();
     let verdict = stage.play().await;
     if let Some(folder) = files
         && let Err(cause) = stage.source.write_files(folder)
@@ -146,13 +150,15 @@ async fn live(plan: Plan, extras: Extras<'_>, seen: Arc<Mutex<Option<Journal>>>)
         panic!("the binlog files cannot be written: {cause}");
     }
     let (records, hash) = journal.digest();
-    Outcome {
+    let outcome = Outcome {
         verdict,
         virtual_time: began.elapsed(),
         records,
         hash,
         transactions: stage.source.history().len() as u64,
-    }
+    };
+    stage.take_down(background).await;
+    outcome
 }
 
 impl Stage {
@@ -184,18 +190,36 @@ impl Stage {
         }
     }
 
-    /// Everything is switched on.
-    fn begin(&self) {
+    /// Everything is switched on; what goes on beside it is returned.
+    fn begin(&self) -> Vec<JoinHandle<()>> {
         let handle = Handle::current();
         let node = handle.create_node().name("source").build();
         node.spawn(serve_source(self.network.clone(), self.source.clone()));
         self.daemon.start();
-        madsim::task::spawn(self.daemon.clone().supervise());
-        madsim::task::spawn(watch_power(self.clone()));
         for place in 0..self.plan.options.clients.len() as u8 {
             handle.create_node().name(client_node(place)).build();
             self.start_client(place);
         }
+        vec![
+            madsim::task::spawn(self.daemon.clone().supervise()),
+            madsim::task::spawn(watch_power(self.clone())),
+        ]
+    }
+
+    /// Ends all that runs: tasks and what they wait for hold each other, and would outlive the run.
+    async fn take_down(self, background: Vec<JoinHandle<()>>) {
+        for task in background {
+            task.abort();
+        }
+        let handle = Handle::current();
+        handle.kill("source");
+        handle.kill("canald");
+        for place in 0..self.plan.options.clients.len() as u8 {
+            handle.kill(client_node(place));
+        }
+        sleep(TAKEN_DOWN).await;
+        handle.kill("net");
+        sleep(TAKEN_DOWN).await;
     }
 
     fn start_client(&self, place: u8) {

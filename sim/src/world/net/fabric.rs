@@ -21,7 +21,8 @@ use tokio::sync::Notify;
 use super::connection::{Connection, DialFailure, EndState, Side};
 use super::lane::{Parcel, Terms};
 use crate::host::Host;
-use crate::journal::{Journal, NetworkRecord, Record, fnv};
+use crate::digest::Digest;
+use crate::journal::{Journal, NetworkRecord, Record};
 use crate::plan::Options;
 
 /// How long a dial waits for an answer: the real daemon's bound.
@@ -344,7 +345,7 @@ impl Fabric {
                         connection: id,
                         at: host,
                         bytes: bytes.len(),
-                        hash: fnv(&bytes),
+                        hash: Digest::of(&bytes),
                     }));
             }
             (Parcel::Fin, EndState::Open) => {
