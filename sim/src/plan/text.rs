@@ -80,7 +80,7 @@ pub struct TextFault {
     pub expected: String,
 }
 
-/// The text of `plan`, of which [`read`] makes the same plan again.
+/// The text of `plan`, of which [`read`] makes the same plan again, if it is one that can be run.
 #[must_use]
 pub fn write(plan: &Plan) -> String {
     let mut out = format!("{ABOUT}\n{VERSION} = {FORMAT}\nseed = {}\n", plan.seed);
@@ -162,6 +162,7 @@ pub fn read(name: &str, text: &str) -> Result<Plan, TextFault> {
     root.knows_all()?;
     let seed = root.get("seed")?.number(0, u64::MAX)?;
     let options = options(&root.get("options")?.section(&OPTIONS)?)?;
+    // At most CLIENTS_MAX.
     let clients = options.clients.len() as u8;
     let run = root.get("run")?.section(&RUN)?;
     let mut workload = run.get("workload")?.items(read_step)?;
@@ -243,7 +244,7 @@ impl Page<'_> {
         let (found, expected) = message
             .split_once(", expected ")
             .unwrap_or((&message, "valid TOML"));
-        self.fault(place(error), found.to_owned(), expected)
+        self.fault(place(error), format!("TOML: {found}"), expected)
     }
 
     /// What is wrong at a byte of the text.
@@ -276,7 +277,11 @@ impl<'t> Section<'t> {
             .filter(|key| !self.keys.contains(&key.get_ref().as_ref()));
         match unknown.min_by_key(|key| key.span().start) {
             Some(key) => {
-                let found = format!("`{}` is no key of {}", key.get_ref().escape_debug(), self.place);
+                let found = format!(
+                    "`{}` is no key of {}",
+                    key.get_ref().escape_debug(),
+                    self.place
+                );
                 Err(self.page.fault(key.span().start, found, list(self.keys)))
             }
             None => Ok(()),

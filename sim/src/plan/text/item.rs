@@ -20,6 +20,9 @@ const ACTS: &str = "commit, empty, alter, truncate or rotate";
 const FAULTS: &str = "cut, reset, half-open, restart, drop, crash, power, stop, pause, disk, wall or \
                       rollback";
 
+/// The most that a client can ask for: the protocol counts it with a sign.
+pub(super) const BATCH_MAX: u32 = i32::MAX as u32;
+
 /// What the source does at a time: `0.120s commit t0 +3 ~2 -1 text 40, t1 +1`.
 pub(super) fn read_step(words: &mut Words<'_>) -> Result<Step, Wrong> {
     let at = words.time()?;
@@ -45,10 +48,9 @@ pub(super) fn read_client(words: &mut Words<'_>) -> Result<ClientPlan, Wrong> {
     let temper = words.one_of(&TEMPERS)?;
     words.exact(",")?;
     words.exact("batch")?;
-    let sizes = 1..=i32::MAX as u32;
-    let expected = format!("a whole number from {} to {}", sizes.start(), sizes.end());
+    let expected = format!("a whole number from 1 to {BATCH_MAX}");
     let batch = words.parsed(&expected, |word| {
-        digits(word).filter(|size| sizes.contains(size))
+        digits(word).filter(|size| (1..=BATCH_MAX).contains(size))
     })?;
     words.end()?;
     Ok(ClientPlan { id, batch, temper })
@@ -289,8 +291,7 @@ fn fault(words: &mut Words<'_>, clients: u8) -> Result<Fault, Wrong> {
             Ok(Fault::WallClock { seconds })
         }
         Some("rollback") => {
-            let all: Vec<ClientName> = (0..clients).map(ClientName).collect();
-            let ClientName(client) = words.one_of(&all)?;
+            let ClientName(client) = words.one_of(&client_names(clients))?;
             Ok(Fault::Rollback { client })
         }
         Some(_) | None => Err(words.wrong(FAULTS)),
@@ -327,9 +328,10 @@ fn crash(words: &mut Words<'_>, clients: u8) -> Result<Fault, Wrong> {
         let lasts = words.time()?;
         return Ok(Fault::Crash { lasts });
     }
-    let all: Vec<ClientName> = (0..clients).map(ClientName).collect();
-    let expected = format!("canald, {}", list(&all));
-    let ClientName(client) = words.parsed(&expected, |word| named(&all, word))?;
+    let clients = client_names(clients);
+    let names = clients.iter().map(ClientName::to_string);
+    let all: Vec<String> = std::iter::once("canald".to_owned()).chain(names).collect();
+    let ClientName(client) = words.parsed(&list(&all), |word| named(&clients, word))?;
     let lasts = words.time()?;
     Ok(Fault::CrashClient { client, lasts })
 }
@@ -350,6 +352,10 @@ fn disk(words: &mut Words<'_>) -> Result<Fault, Wrong> {
 fn peers(clients: u8) -> Vec<Host> {
     let clients = (0..clients).map(Host::Client);
     std::iter::once(Host::Source).chain(clients).collect()
+}
+
+fn client_names(clients: u8) -> Vec<ClientName> {
+    (0..clients).map(ClientName).collect()
 }
 
 fn time_after(words: &mut Words<'_>, word: &str) -> Result<Duration, Wrong> {

@@ -206,4 +206,3 @@ fn damaged_text_is_another_plan_or_a_fault_of_one_of_its_lines() {
         "{plans} plans, {faults} faults"
     );
 }
-

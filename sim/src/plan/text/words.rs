@@ -140,7 +140,8 @@ pub(super) fn digits<T: FromStr>(text: &str) -> Option<T> {
 pub(super) const TIME_MAX: Duration = Duration::from_secs(86_400);
 
 /// How a time is written.
-pub(super) const TIME: &str = "a time up to a day, to the nanosecond, such as 1.5s, 20ms, 137us or 12ns";
+pub(super) const TIME: &str =
+    "a time up to a day, to the nanosecond, such as 1.5s, 20ms, 137us or 12ns";
 
 /// The units of time and the nanoseconds of each, from the longest.
 const UNITS: [(&str, u64); 4] = [

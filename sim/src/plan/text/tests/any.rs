@@ -5,13 +5,11 @@ use std::time::Duration;
 use canald_core::rng::Rng;
 
 use super::super::BYTES_MAX;
-use super::super::item::{FLAVORS, TEMPERS};
+use super::super::item::{BATCH_MAX, FLAVORS, TEMPERS};
 use super::super::words::TIME_MAX;
 use crate::host::Host;
 use crate::model::source::TABLES;
-use crate::plan::{
-    Act, Change, ClientPlan, DdlAct, Fault, Options, Plan, PlannedFault, Step,
-};
+use crate::plan::{Act, Change, ClientPlan, DdlAct, Fault, Options, Plan, PlannedFault, Step};
 
 /// Plans of whatever can be, the likely and the unlikely alike.
 pub(super) struct Any(pub(super) Rng);
@@ -99,7 +97,7 @@ impl Any {
     fn client(&mut self) -> ClientPlan {
         ClientPlan {
             id: self.number(0, 31_999) as i16,
-            batch: self.count(1, i32::MAX as u32),
+            batch: self.count(1, BATCH_MAX),
             temper: self.one_of(&TEMPERS),
         }
     }
