@@ -14,6 +14,7 @@ pub mod files;
 pub mod net;
 pub mod pool;
 pub mod tls;
+pub mod watch;
 pub mod zone;
 
 #[cfg(feature = "daemon")]

@@ -95,9 +95,17 @@ mod tests {
     #[test]
     fn order_length_and_every_byte_count() {
         let texts: [&[u8]; 8] = [
-            b"", b"\0", b"\0\0", b"a", b"abcdefgh", b"abcdefgi", b"abcdefgh\0", b"hgfedcba",
+            b"",
+            b"\0",
+            b"\0\0",
+            b"a",
+            b"abcdefgh",
+            b"abcdefgi",
+            b"abcdefgh\0",
+            b"hgfedcba",
         ];
-        let digests: std::collections::BTreeSet<u64> = texts.iter().map(|t| Digest::of(t)).collect();
+        let digests: std::collections::BTreeSet<u64> =
+            texts.iter().map(|t| Digest::of(t)).collect();
         assert_eq!(digests.len(), texts.len());
         let mut parts = Digest::default();
         parts.record(Duration::ZERO, &Record::Healed);

@@ -20,8 +20,8 @@ use canald_core::request::SessionId;
 use canald_core::status::Stage;
 use canald_handoff::Ring;
 use thiserror::Error;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{Receiver, UnboundedSender};
-use tokio::sync::{Notify, watch};
 use tracing::{debug, error, info, trace, warn};
 
 use crate::clock::Clock as _;
@@ -33,6 +33,7 @@ use crate::driver::trace::Shown;
 use crate::env::World;
 use crate::files::{FileFault, Files as _};
 use crate::pool::Pool as _;
+use crate::watch;
 
 /// Messages taken from the inbox before the source is read again.
 const MESSAGES_AT_ONCE: usize = 64;

@@ -13,8 +13,8 @@ use canald_core::request::SessionId;
 use canald_core::session::{AUTH_TIMEOUT_DEFAULT, Session, SessionConfig};
 use canald_core::time::Duration;
 use thiserror::Error;
+use tokio::sync::mpsc;
 use tokio::sync::mpsc::Receiver;
-use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
@@ -27,6 +27,7 @@ use crate::driver::session::SessionDriver;
 use crate::env::World;
 use crate::files::{Files as _, LockFault};
 use crate::net::Net as _;
+use crate::watch;
 
 /// Pause after an accept that failed: the process is out of descriptors, or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -257,12 +258,12 @@ async fn accept<W: World>(
 async fn none_started(standings: Vec<(Destination, watch::Receiver<Standing>)>) -> Vec<String> {
     let mut reasons = Vec::new();
     for (name, mut standing) in standings {
-        let failed = standing.wait_for(|s| s.failed_at_start).await;
-        match failed.map(|standing| standing.reason.clone()) {
-            Ok(reason) => reasons.push(format!("{name}: {reason}")),
+        if standing.wait_for(|s| s.failed_at_start).await.is_err() {
             // It has ended, which is another matter.
-            Err(_) => core::future::pending().await,
+            core::future::pending().await
         }
+        let reason = &standing.borrow_and_update().reason;
+        reasons.push(format!("{name}: {reason}"));
     }
     reasons
 }

@@ -15,12 +15,12 @@ use canald_core::session::{Chunks, CloseReason, Session, SessionOutput};
 use canald_core::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::watch;
 use tracing::{debug, info, trace};
 
 use crate::clock::Clock;
 use crate::driver::inbox::{Instances, ToInstance, ToSession};
 use crate::driver::trace::Shown;
+use crate::watch;
 
 /// Room that is made for bytes of a client at a time: what ten thousand silent connections cost is
 /// this times ten thousand.

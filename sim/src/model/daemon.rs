@@ -11,10 +11,10 @@ use std::time::Duration;
 use canald::config::{Environment, Overrides, ServerConfig, SourceUrl, from_source};
 use canald::driver::instance::Standing;
 use canald::driver::server::Server;
+use canald::watch;
 use madsim::runtime::Handle;
 use madsim::task::NodeId;
 use madsim::time::sleep;
-use tokio::sync::watch;
 
 use crate::host::{CANALD_PORT, Host, SOURCE_PORT};
 use crate::journal::{DaemonRecord, Journal, Record};

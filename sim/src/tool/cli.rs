@@ -73,7 +73,12 @@ impl SizeArgs {
 #[derive(Args, Debug)]
 struct RunArgs {
     /// How many seeds
-    #[arg(long, value_name = "N", default_value_t = 1000, conflicts_with = "time")]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1000,
+        conflicts_with = "time"
+    )]
     seeds: u64,
     /// Seeds until this much time has passed, such as 90s, 10m or 8h
     #[arg(long = "for", value_name = "TIME", value_parser = duration, id = "time")]

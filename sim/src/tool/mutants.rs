@@ -164,7 +164,10 @@ impl Copy {
         let output = output.with_context(|| format!("cannot run {command:?}"))?;
         let out = String::from_utf8_lossy(&output.stdout).into_owned();
         if !output.status.success() {
-            bail!("{}", String::from_utf8_lossy(&output.stderr).trim().to_owned());
+            bail!(
+                "{}",
+                String::from_utf8_lossy(&output.stderr).trim().to_owned()
+            );
         }
         Ok(out)
     }
@@ -183,7 +186,13 @@ impl Copy {
     fn hunt(&self, seeds: u64) -> anyhow::Result<Option<String>> {
         let mut build = self.command("cargo");
         build
-            .args(["build", "--quiet", "--release", "--manifest-path", "sim/Cargo.toml"])
+            .args([
+                "build",
+                "--quiet",
+                "--release",
+                "--manifest-path",
+                "sim/Cargo.toml",
+            ])
             .args(["--config", "sim/.cargo/config.toml", "--target-dir"])
             .arg(&self.target);
         self.told(&mut build).context("the mutant does not build")?;
@@ -197,7 +206,11 @@ impl Copy {
         let failed = told.lines().find(|line| line.starts_with("seed "));
         let Some(failed) = failed else {
             let err = String::from_utf8_lossy(&output.stderr);
-            bail!("the mutant's run ended with {} and says {}", output.status, err.trim());
+            bail!(
+                "the mutant's run ended with {} and says {}",
+                output.status,
+                err.trim()
+            );
         };
         Ok(Some(failed.to_owned()))
     }

@@ -82,7 +82,8 @@ fn find(replay: &Replay<'_>) -> anyhow::Result<(Plan, String)> {
         }
         Err(no_seed) => {
             let plan = std::fs::read_to_string(what);
-            let plan = plan.with_context(|| format!("{no_seed}; and no plan can be read from it"))?;
+            let plan =
+                plan.with_context(|| format!("{no_seed}; and no plan can be read from it"))?;
             Ok((text::read(what, &plan)?, what.to_owned()))
         }
     }

@@ -85,7 +85,10 @@ pub fn seeds(batch: &Batch) -> anyhow::Result<Exit> {
         let workers: Vec<_> = (0..batch.jobs.max(1))
             .map(|_| scope.spawn(|| work(batch, began, &tally, &next, &over)))
             .collect();
-        while !workers.iter().all(std::thread::ScopedJoinHandle::is_finished) {
+        while !workers
+            .iter()
+            .all(std::thread::ScopedJoinHandle::is_finished)
+        {
             std::thread::sleep(Duration::from_millis(20));
             progress(&tally, began);
         }
@@ -94,13 +97,7 @@ pub fn seeds(batch: &Batch) -> anyhow::Result<Exit> {
     Ok(summary(batch, &tally, began.elapsed()))
 }
 
-fn work(
-    batch: &Batch,
-    began: Instant,
-    tally: &Mutex<Tally>,
-    next: &AtomicU64,
-    over: &AtomicBool,
-) {
+fn work(batch: &Batch, began: Instant, tally: &Mutex<Tally>, next: &AtomicU64, over: &AtomicBool) {
     loop {
         let number = next.fetch_add(1, Ordering::Relaxed);
         let is_done = match batch.until {
@@ -215,6 +212,9 @@ fn summary(batch: &Batch, tally: &Tally, took: Duration) -> Exit {
             Exit::Nondeterminism
         }
     };
-    println!("cargo sim replay {seed} --options {} --trace", batch.size_name);
+    println!(
+        "cargo sim replay {seed} --options {} --trace",
+        batch.size_name
+    );
     exit
 }

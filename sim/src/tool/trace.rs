@@ -82,7 +82,9 @@ fn client(record: &ClientRecord) -> String {
         } => {
             let place = |entry: &canald_core::entry::proto::Entry| {
                 let header = entry.header.as_ref();
-                let file = header.and_then(|h| h.logfile_name.clone()).unwrap_or_default();
+                let file = header
+                    .and_then(|h| h.logfile_name.clone())
+                    .unwrap_or_default();
                 let offset = header.and_then(|h| h.logfile_offset).unwrap_or_default();
                 format!("{file}:{offset}")
             };
@@ -130,7 +132,9 @@ fn disk(record: &DiskRecord) -> String {
         DiskRecord::Renamed { from, to } => format!("{from} is now {to}"),
         DiskRecord::FolderSynced { folder, .. } => format!("the names in {folder} are safe"),
         DiskRecord::Failed { step, path, why } => format!("{step} of {path} fails: {why}"),
-        DiskRecord::PowerLost { holds } => format!("the power goes; {} files are left", holds.len()),
+        DiskRecord::PowerLost { holds } => {
+            format!("the power goes; {} files are left", holds.len())
+        }
         DiskRecord::Loaded { path, found: true } => format!("{path} is read"),
         DiskRecord::Loaded { path, found: false } => format!("{path} is not there"),
     }

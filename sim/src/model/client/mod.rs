@@ -18,13 +18,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use canald::clock::Clock;
 use canald::driver::client::{Connection, Message, OpenFault};
 use canald::net::Net;
+use canald::watch;
 use canald_core::client::{ClientConfig, ClientFault};
 use canald_core::entry::proto::Entry;
 use canald_core::meta::identity::{ClientId, Destination};
 use canald_core::request::{BatchId, Wait};
 use canald_core::rng::{Rng, Seed};
 use canald_core::time::Duration;
-use tokio::sync::watch;
 
 use crate::host::{CANALD_PORT, Host};
 use crate::journal::{ClientRecord, Journal, Record};

@@ -33,7 +33,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::watch;
+use canald::watch;
 
 use self::state::Inner;
 pub use self::tables::{SCHEMA, TABLES};

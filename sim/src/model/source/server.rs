@@ -10,9 +10,9 @@
 use std::io;
 use std::time::Duration;
 
+use canald::watch;
 use canald_core::rng::{Rng, Seed};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::Source;

@@ -16,9 +16,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use canald::files::{Disk, FileFault, Files, LockFault};
+use canald::watch;
 use canald_core::rng::{Rng, Seed};
 use madsim::time::sleep;
-use tokio::sync::watch;
 
 use self::volume::{Volume, shown};
 use crate::journal::{DiskRecord, Journal, Record};

@@ -20,8 +20,8 @@ use tokio::sync::Notify;
 
 use super::connection::{Connection, DialFailure, EndState, Side};
 use super::lane::{Parcel, Terms};
-use crate::host::Host;
 use crate::digest::Digest;
+use crate::host::Host;
 use crate::journal::{Journal, NetworkRecord, Record};
 use crate::plan::Options;
 
