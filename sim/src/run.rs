@@ -9,7 +9,8 @@
 //! byte.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::PathBuf;
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -59,6 +60,8 @@ pub enum Verdict {
     Missing(Vec<String>),
     /// Something panicked.
     Panicked(String),
+    /// Something is always ready to go on and never lets time pass.
+    Spinning,
 }
 
 /// What a run was.
@@ -78,43 +81,72 @@ pub struct Outcome {
 
 /// What else is wanted of a run.
 #[derive(Default)]
-pub struct Extras<'a> {
+pub struct Extras {
     /// Who is shown every record.
     pub watchers: Vec<Watcher>,
     /// Whether the journal holds all that canald's drivers can tell: each input and output of its machines.
     /// It is then another journal, with another hash.
     pub is_traced: bool,
     /// The folder that the source's binlog files are written into at the end.
-    pub files: Option<&'a Path>,
+    pub files: Option<PathBuf>,
 }
+
+/// How long, in real time, a run may go on without a record in its journal before it counts as spinning:
+/// whatever lets virtual time pass leaves one within a blink.
+const SPIN_MAX: Duration = Duration::from_secs(20);
 
 /// Runs `plan`, on a thread of its own: the randomness that libraries keep for a thread (tokio's, std's) is
 /// then drawn inside the simulation, and nothing of another run is left in it.
+///
+/// # Panics
+/// The machine gives no thread.
 #[must_use]
-pub fn run(plan: &Plan, extras: Extras<'_>) -> Outcome {
-    std::thread::scope(|scope| {
-        let running = scope.spawn(|| run_here(plan, extras));
-        running.join().expect("panics are caught inside")
-    })
+pub fn run(plan: &Plan, extras: Extras) -> Outcome {
+    let seen: Seen = Arc::default();
+    let (ended, end) = std::sync::mpsc::channel();
+    let (plan, journal) = (plan.clone(), Arc::clone(&seen));
+    // It is not joined: nothing can end a thread that spins.
+    std::thread::spawn(move || ended.send(run_here(&plan, extras, &journal)));
+    let mut before = None;
+    loop {
+        match end.recv_timeout(SPIN_MAX) {
+            Ok(outcome) => return outcome,
+            Err(RecvTimeoutError::Disconnected) => unreachable!("panics are caught inside"),
+            Err(RecvTimeoutError::Timeout) => {
+                let now = digest(&seen);
+                if before == Some(now) {
+                    return broken_off(Verdict::Spinning, now);
+                }
+                before = Some(now);
+            }
+        }
+    }
 }
 
-fn run_here(plan: &Plan, extras: Extras<'_>) -> Outcome {
-    let seen: Arc<Mutex<Option<Journal>>> = Arc::default();
+/// The journal of a run that goes on, for whoever looks at it from outside.
+type Seen = Arc<Mutex<Option<Journal>>>;
+
+fn digest(seen: &Seen) -> (u64, u64) {
+    let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+    seen.as_ref().map_or((0, 0), Journal::digest)
+}
+
+fn broken_off(verdict: Verdict, (records, hash): (u64, u64)) -> Outcome {
+    Outcome {
+        verdict,
+        virtual_time: Duration::ZERO,
+        records,
+        hash,
+        transactions: 0,
+    }
+}
+
+fn run_here(plan: &Plan, extras: Extras, seen: &Seen) -> Outcome {
     let ended = catch_unwind(AssertUnwindSafe(|| {
         let runtime = Runtime::with_seed_and_config(plan.seed, Config::default());
-        runtime.block_on(live(plan.clone(), extras, Arc::clone(&seen)))
+        runtime.block_on(live(plan.clone(), extras, Arc::clone(seen)))
     }));
-    ended.unwrap_or_else(|panic| {
-        let journal = seen.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let (records, hash) = journal.map_or((0, 0), |journal| journal.digest());
-        Outcome {
-            verdict: Verdict::Panicked(panic_text(&*panic)),
-            virtual_time: Duration::ZERO,
-            records,
-            hash,
-            transactions: 0,
-        }
-    })
+    ended.unwrap_or_else(|panic| broken_off(Verdict::Panicked(panic_text(&*panic)), digest(seen)))
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
@@ -137,7 +169,7 @@ struct Stage {
     began: Instant,
 }
 
-async fn live(plan: Plan, extras: Extras<'_>, seen: Arc<Mutex<Option<Journal>>>) -> Outcome {
+async fn live(plan: Plan, extras: Extras, seen: Arc<Mutex<Option<Journal>>>) -> Outcome {
     let Extras {
         watchers,
         is_traced,
@@ -152,7 +184,7 @@ async fn live(plan: Plan, extras: Extras<'_>, seen: Arc<Mutex<Option<Journal>>>)
     let background = stage.begin();
     let verdict = stage.play().await;
     if let Some(folder) = files
-        && let Err(cause) = stage.source.write_files(folder)
+        && let Err(cause) = stage.source.write_files(&folder)
     {
         panic!("the binlog files cannot be written: {cause}");
     }

@@ -24,7 +24,7 @@ const EXITS: &str = "Exit codes: 0 passed, 2 usage, 10 panic, 11 something came 
 enum Command {
     /// Runs many seeds, one after another on each processor, until one fails
     Run(RunArgs),
-    /// Runs one seed, or the plan in a file, again
+    /// Runs seeds, or the plans in files, again
     Replay(ReplayArgs),
     /// Prints the plan of a seed, to be read, edited, and given to replay
     Plan {
@@ -101,9 +101,9 @@ struct RunArgs {
 
 #[derive(Args, Debug)]
 struct ReplayArgs {
-    /// A seed, or the file of a plan
-    #[arg(value_name = "SEED|PLAN")]
-    what: String,
+    /// Seeds, or files of plans
+    #[arg(value_name = "SEED|PLAN", required = true)]
+    what: Vec<String>,
     /// Prints what happens, a line for each input and output, in lanes
     #[arg(long)]
     trace: bool,

@@ -25,7 +25,7 @@ pub enum Exit {
     Passed,
     /// The command or its input is wrong.
     Usage,
-    /// canald, or the simulator, panicked.
+    /// canald, or the simulator, panicked or spins.
     Crash,
     /// Something came wrong.
     Safety,
@@ -59,7 +59,7 @@ impl Exit {
             Verdict::Passed => Self::Passed,
             Verdict::Broken(..) => Self::Safety,
             Verdict::Missing(_) => Self::Liveness,
-            Verdict::Panicked(_) => Self::Crash,
+            Verdict::Panicked(_) | Verdict::Spinning => Self::Crash,
         }
     }
 }
@@ -75,5 +75,8 @@ pub fn explained(outcome: &Outcome) -> String {
             missing.join("\n  ")
         ),
         Verdict::Panicked(text) => format!("a panic: {text}"),
+        Verdict::Spinning => {
+            "it spins: something is always ready and never lets time pass".to_owned()
+        }
     }
 }

@@ -14,8 +14,8 @@ use crate::tool::{Exit, explained, seed, trace};
 /// What is to be run again.
 #[derive(Debug)]
 pub struct Replay<'a> {
-    /// A seed, or the file of a plan.
-    pub what: &'a str,
+    /// Seeds, or files of plans.
+    pub what: &'a [String],
     /// Whether everything that happens is printed.
     pub is_traced: bool,
     /// Where the source's binlog files go.
@@ -26,13 +26,21 @@ pub struct Replay<'a> {
     pub size_name: &'static str,
 }
 
-/// Runs it, and says how it ended.
+/// Runs them one after another, and says how each ended.
 ///
 /// # Errors
 /// There is no such plan, or it cannot be read.
-#[expect(clippy::print_stdout, reason = "it is what the command is for")]
 pub fn replay(replay: &Replay<'_>) -> anyhow::Result<Exit> {
-    let (plan, from) = find(replay)?;
+    let mut worst = Exit::Passed;
+    for what in replay.what {
+        worst = worst.max(replay_one(replay, what)?);
+    }
+    Ok(worst)
+}
+
+#[expect(clippy::print_stdout, reason = "it is what the command is for")]
+fn replay_one(replay: &Replay<'_>, what: &str) -> anyhow::Result<Exit> {
+    let (plan, from) = find(replay, what)?;
     println!("cargo sim replay {from}");
     if let Some(folder) = replay.files {
         let made = std::fs::create_dir_all(folder);
@@ -53,7 +61,7 @@ pub fn replay(replay: &Replay<'_>) -> anyhow::Result<Exit> {
         Extras {
             watchers,
             is_traced: replay.is_traced,
-            files: replay.files,
+            files: replay.files.map(Path::to_owned),
         },
     );
     println!(
@@ -73,8 +81,7 @@ pub fn replay(replay: &Replay<'_>) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
-fn find(replay: &Replay<'_>) -> anyhow::Result<(Plan, String)> {
-    let what = replay.what;
+fn find(replay: &Replay<'_>, what: &str) -> anyhow::Result<(Plan, String)> {
     match seed::parse(what) {
         Ok(seed) => {
             let from = format!("{what} --options {}", replay.size_name);
