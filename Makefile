@@ -12,20 +12,22 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(CACHE)/tools/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 
-.PHONY: test demo bench fmt format lint fast corpora doc loom sim-check deny servers clean-servers
+.PHONY: test demo bench fmt format lint fast corpora doc loom sim-check sim deny servers clean-servers
 .DELETE_ON_ERROR:
 
 # The quick ones first.
-test: fmt lint fast corpora doc loom sim-check deny servers
+test: fmt lint fast corpora doc loom sim-check sim deny servers
 
 # Is everything formatted? (`make format` does it.)
 fmt:
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
+	$(CARGO) fmt --manifest-path sim/Cargo.toml --check
 
 format:
 	$(CARGO) fmt --all
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml
+	$(CARGO) fmt --manifest-path sim/Cargo.toml
 
 lint:
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
@@ -37,6 +39,7 @@ doc:
 
 deny: $(CARGO_DENY)
 	$(CARGO_DENY) --all-features check bans licenses sources
+	$(CARGO_DENY) --manifest-path sim/Cargo.toml check --config deny.toml bans licenses sources
 
 $(CARGO_DENY):
 	$(CARGO) install cargo-deny --quiet --locked --version $(CARGO_DENY_VERSION) \
@@ -46,6 +49,23 @@ $(CARGO_DENY):
 sim-check:
 	$(CARGO) check -p canald --lib --no-default-features \
 	    --config "build.rustflags=['--cfg','madsim']" --target-dir $(TARGET)/madsim
+
+# The whole daemon under seeded faults (sim/README.md): what the simulator is made of, the same seeds each
+# time, others for each commit, runs that must repeat, what it found before, and bugs that it must find.
+SIM_FLAGS := --manifest-path sim/Cargo.toml --config sim/.cargo/config.toml
+SIM_CARGO := env -u RUSTFLAGS CARGO_TARGET_DIR=$(abspath $(TARGET))/sim $(CARGO)
+COMMIT = $(shell git rev-parse HEAD)
+
+sim:
+	$(SIM_CARGO) clippy $(SIM_FLAGS) --all-targets -- -D warnings
+	$(SIM_CARGO) test $(SIM_FLAGS)
+	RUSTDOCFLAGS="--cfg madsim -D warnings" $(SIM_CARGO) doc $(SIM_FLAGS) --no-deps --document-private-items
+	$(SIM_CARGO) sim run --seeds 300
+	$(SIM_CARGO) sim run --seeds 100 --from $(COMMIT)
+	$(SIM_CARGO) sim run --seeds 20 --twice
+	$(SIM_CARGO) sim replay sim/scenarios/*.toml
+	$(SIM_CARGO) sim mutants --check
+	$(SIM_CARGO) sim mutants --three $(COMMIT)
 
 loom:
 	RUSTFLAGS="--cfg loom" $(CARGO) test -p canald-handoff --release --test loom --target-dir $(TARGET)/loom

@@ -2,8 +2,8 @@
 //! simulator does not find shows that the simulator is broken; a patch that does not apply any more tests
 //! nothing and has to be renewed.
 //!
-//! The copy lies in `sim/target/mutants`, with build products of its own, so that all of them together cost
-//! one build and the difference. The product itself has no hook for any of this.
+//! The copy lies beside what `cargo sim` was built into, with build products of its own, so that all of them
+//! together cost one build and the difference. The product itself has no hook for any of this.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -126,7 +126,10 @@ const PARTS: [&str; 5] = ["Cargo.toml", "core", "runtime", "sim", "clippy.toml"]
 
 impl Copy {
     fn make(root: &Path) -> anyhow::Result<Self> {
-        let at = root.join("sim/target/mutants");
+        let exe = std::env::current_exe()?;
+        // TARGET/release/canald-sim
+        let target = exe.ancestors().nth(2).context("it lies in a target folder")?;
+        let at = target.join("mutants");
         let tree = at.join("tree");
         if tree.exists() {
             std::fs::remove_dir_all(&tree)?;

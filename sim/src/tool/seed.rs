@@ -22,7 +22,10 @@ pub fn parse(text: &str) -> Result<u64, NoSeed> {
     if let Ok(number) = text.parse() {
         return Ok(number);
     }
-    let is_hash = (7..=40).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit());
+    // A short one of digits alone is a number that is too large.
+    let is_whole = text.len() == 40 || text.bytes().any(|b| b.is_ascii_alphabetic());
+    let is_hex = text.bytes().all(|b| b.is_ascii_hexdigit());
+    let is_hash = (7..=40).contains(&text.len()) && is_hex && is_whole;
     // Numbers stay short enough to be read aloud.
     let folded = || Digest::of(text.to_ascii_lowercase().as_bytes()) >> 24;
     is_hash.then(folded).ok_or_else(wrong)
