@@ -1,6 +1,7 @@
 //! What comes to a client, in which order, and where it begins again (P1, P2; I3, I7, I12, I16).
 //!
-//! Between a subscription (or a rollback) and the next, entries are a contiguous run of the history. A run
+//! Between a subscription (or a rollback) and the next, entries are a contiguous run of the history, of which
+//! transactions that change nothing may be left out, each of them whole. A run
 //! begins at a place that the client may have acknowledged:
 //!
 //! - an acknowledgement counts for certain once canald answered something later on the same connection;
@@ -22,7 +23,7 @@ use canald_core::entry::proto::Entry;
 use crate::journal::{
     ClientRecord, DaemonRecord, DiskRecord, Oracle, Record, SourceRecord, Violation,
 };
-use crate::oracle::expected::Expected;
+use crate::oracle::expected::{Expected, Part};
 use crate::oracle::stored::Stored;
 use crate::oracle::{broken, client_ids};
 use crate::plan::Options;
@@ -377,6 +378,13 @@ impl Stream {
     }
 }
 
+/// Whether entries `next..number` are left out of the middle of a transaction that changes nothing, of which
+/// all may be left out or nothing.
+fn cuts_nothing(history: &Expected, next: usize, number: usize) -> bool {
+    let is_end = |at| history.part(at) == Part::End && history.due(at) > at;
+    next < number && (is_end(next) || is_end(number))
+}
+
 /// Whether `number` may come where `next` was due.
 fn follows(history: &Expected, next: usize, number: usize) -> Result<(), (&'static str, String)> {
     let due = history.due(next);
@@ -391,6 +399,11 @@ fn follows(history: &Expected, next: usize, number: usize) -> Result<(), (&'stat
             "P1",
             format!("is given {given}, and {due} before it is lost"),
         ));
+    }
+    if cuts_nothing(history, next, number) {
+        let (given, due) = (history.describe(number), history.describe(next));
+        let text = format!("is given {given} and not {due}: half a transaction");
+        return Err(("I7", text));
     }
     Ok(())
 }

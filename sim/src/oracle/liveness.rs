@@ -1,6 +1,6 @@
 //! What must have come in the end (P4, I13): when faults have stopped, every client id has acknowledged
-//! every change, and the destination is being read. (An acknowledgement that got lost on its way is no loss:
-//! the client had the change.)
+//! every change and, asking again, was told that there is no more, and the destination is being read. (An
+//! acknowledgement that got lost on its way is no loss: the client had the change.)
 //!
 //! It never says that something is broken, only what is still missing: how long to wait is for the run to
 //! decide.
@@ -27,6 +27,8 @@ pub struct Liveness {
     done: BTreeMap<i16, usize>,
     /// The ids that were subscribed.
     known: BTreeSet<i16>,
+    /// The ids that were told last that there is no more, since the last commit.
+    told: BTreeSet<i16>,
     /// What canald says of its destination.
     standing: Option<(&'static str, String)>,
 }
@@ -39,6 +41,7 @@ impl Liveness {
         Self {
             done: ids.iter().map(|id| (*id, 0)).collect(),
             known: BTreeSet::new(),
+            told: BTreeSet::new(),
             ids,
             history: Expected::default(),
             open: BTreeMap::new(),
@@ -59,6 +62,7 @@ impl Liveness {
             }
             ClientRecord::RolledBack { from: None, .. } => open.clear(),
             ClientRecord::Got { batch, entries, .. } => {
+                self.told.remove(&id);
                 let numbers = entries.iter().map(|entry| self.history.find(entry));
                 if let Some(last) = numbers.filter_map(Result::ok).last() {
                     open.push_back((*batch, last + 1));
@@ -73,8 +77,10 @@ impl Liveness {
             ClientRecord::RolledBack {
                 from: Some(from), ..
             } => open.retain(|(batch, _)| batch < from),
-            ClientRecord::Nothing { .. }
-            | ClientRecord::AckedWrongly { .. }
+            ClientRecord::Nothing { .. } => {
+                self.told.insert(id);
+            }
+            ClientRecord::AckedWrongly { .. }
             | ClientRecord::Refused { .. }
             | ClientRecord::Ended { .. } => {}
         }
@@ -84,7 +90,10 @@ impl Liveness {
 impl Oracle for Liveness {
     fn see(&mut self, _: Duration, record: &Record) -> Result<(), Violation> {
         match record {
-            Record::Source(SourceRecord::Committed(committed)) => self.history.commit(committed),
+            Record::Source(SourceRecord::Committed(committed)) => {
+                self.told.clear();
+                self.history.commit(committed);
+            }
             Record::Client(place, record) => self.client(*place, record),
             Record::Daemon(DaemonRecord::Standing { stage, reason }) => {
                 self.standing = Some((stage, reason.clone()));
@@ -109,6 +118,8 @@ impl Oracle for Liveness {
                 missing.push(format!(
                     "client {id} has not acknowledged {left} entries, from {next} on"
                 ));
+            } else if self.known.contains(id) && !self.told.contains(id) {
+                missing.push(format!("client {id} was not told that there is no more"));
             }
         }
         match &self.standing {
@@ -128,7 +139,7 @@ impl Oracle for Liveness {
 mod tests {
     use super::*;
     use crate::oracle::testing::{
-        acked, commit, empty, entries, got, inserts, judge, options, subscribed,
+        acked, commit, empty, entries, got, inserts, judge, nothing, options, subscribed,
     };
 
     fn standing(stage: &'static str) -> Record {
@@ -150,7 +161,11 @@ mod tests {
         assert_eq!(judge(&mut oracle, journal), None);
         assert!(oracle.settled().unwrap_err().contains("3 entries"));
         assert_eq!(judge(&mut oracle, [acked(0, 0, 1)]), None);
+        assert!(oracle.settled().unwrap_err().contains("was not told"));
+        assert_eq!(judge(&mut oracle, [nothing(0, 0)]), None);
         assert_eq!(oracle.settled(), Ok(()));
+        assert_eq!(judge(&mut oracle, [commit(&empty(2))]), None);
+        assert!(oracle.settled().unwrap_err().contains("was not told"));
     }
 
     #[test]

@@ -235,3 +235,15 @@ fn who_comes_later_begins_no_later_than_others_have_acknowledged() {
     let lost = judged(&[1, 2], late(&of(3))).unwrap();
     assert_eq!(lost.promise, "P1");
 }
+
+#[test]
+fn half_a_transaction_that_changes_nothing_is_seen() {
+    let with = |half: &[Entry]| {
+        let all = [&of(0), half, &of(2)].concat();
+        promise([subscribed(0, 0), got(0, 0, 1, &all)])
+    };
+    assert_eq!(with(&of(1)), "none");
+    assert_eq!(with(&[]), "none");
+    assert_eq!(with(&of(1)[..1]), "I7");
+    assert_eq!(with(&of(1)[1..]), "I7");
+}
