@@ -91,7 +91,7 @@ pub trait Disk {
     /// It is there and cannot be read.
     fn read(&self, path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>>;
 
-    /// Makes `folder` and those that hold it, and syncs the one that holds it, unless it is there.
+    /// Makes `folder` and those that hold it, unless they are there; all that were made are safe.
     ///
     /// # Errors
     /// It cannot be made.

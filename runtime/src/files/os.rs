@@ -37,7 +37,8 @@ impl Files for OsFiles {
 fn lock(folder: &Path) -> Result<File, LockFault> {
     let path = folder.join(LOCK_FILE);
     let fault = |action, path, cause| LockFault::Unusable(FileFault::new(action, path, cause));
-    fs::create_dir_all(folder).map_err(|e| fault("make", folder, e))?;
+    let made = OsDisk.make_folder(folder);
+    made.map_err(|e| fault("make", folder, e))?;
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     let mut file = options.open(&path).map_err(|e| fault("open", &path, e))?;
@@ -79,16 +80,22 @@ impl Disk for OsDisk {
         Ok(Some(bytes))
     }
 
-    /// A new folder is on the disk only once the one that holds it is synced.
     fn make_folder(&self, folder: &Path) -> io::Result<()> {
         if folder.is_dir() {
             return Ok(());
         }
-        fs::create_dir_all(folder)?;
-        match folder.parent() {
-            Some(parent) if parent != Path::new("") => self.sync_folder(parent),
-            _ => Ok(()),
+        let holder = match folder.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        };
+        self.make_folder(holder)?;
+        match fs::create_dir(folder) {
+            // Somebody else was faster.
+            Err(_) if folder.is_dir() => {}
+            made => made?,
         }
+        // A new folder is on the disk only once the one that holds it is synced.
+        self.sync_folder(holder)
     }
 
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {

@@ -3,8 +3,7 @@
 //! | Command | Does |
 //! |---|---|
 //! | [`run`] | many seeds, on all processors |
-//! | [`replay`] | one seed or plan again, with a trace if wanted |
-//! | [`plan`] | the plan of a seed as text |
+//! | [`replay`] | seeds and plans again, with a trace if wanted; the plan of a seed as text |
 //! | [`mutants`] | planted bugs, each of which must be found |
 
 pub mod cli;

@@ -128,7 +128,10 @@ impl Copy {
     fn make(root: &Path) -> anyhow::Result<Self> {
         let exe = std::env::current_exe()?;
         // TARGET/release/canald-sim
-        let target = exe.ancestors().nth(2).context("it lies in a target folder")?;
+        let target = exe
+            .ancestors()
+            .nth(2)
+            .context("it lies in a target folder")?;
         let at = target.join("mutants");
         let tree = at.join("tree");
         if tree.exists() {
