@@ -197,8 +197,8 @@ pub enum Fault {
         /// How long it is down.
         lasts: Duration,
     },
-    /// The source goes on to a new file in the middle of the transaction that a dump is reading: the dump
-    /// is ended there, without a word.
+    /// The source ends every dump at once, wherever it is, without a word: what it does to a replica that reads
+    /// too slowly.
     DropDump,
     /// canald is killed, and started again.
     Crash {
