@@ -64,6 +64,8 @@ sim:
 	$(SIM_CARGO) sim run --seeds 100 --from $(COMMIT)
 	$(SIM_CARGO) sim run --seeds 20 --twice
 	$(SIM_CARGO) sim replay sim/scenarios/*.toml
+	$(SIM_CARGO) sim replay sim/scenarios/dead-source-while-clients-ask.toml --files $(TARGET)/sim/logs
+	tests/servers tool mysql97 mysqlbinlog --verify-binlog-checksum $(TARGET)/sim/logs/binlog.* >/dev/null
 	$(SIM_CARGO) sim mutants --check
 	$(SIM_CARGO) sim mutants --three $(COMMIT)
 

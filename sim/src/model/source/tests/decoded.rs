@@ -374,24 +374,3 @@ fn an_event_beyond_sixteen_mebibytes_decodes() {
         assert_same(&decode_files(&source), &told(&source.history()));
     });
 }
-
-/// Writes the files of each kind of source below `$BINLOGS`, to be read by the servers' own tools:
-///
-/// `mysqlbinlog --verify-binlog-checksum -vv --base64-output=decode-rows FILE...`
-#[test]
-#[ignore = "writes files below $BINLOGS"]
-fn write_files_for_mysqlbinlog() {
-    let folder = std::env::var("BINLOGS").expect("BINLOGS names a folder");
-    for (index, options) in all_options().iter().enumerate() {
-        simulate(async {
-            let source = source(options);
-            work(&source);
-            define(&source);
-            let name = format!("{:?}-{index}", options.flavor).to_lowercase();
-            let folder = std::path::Path::new(&folder).join(name);
-            std::fs::create_dir_all(&folder).unwrap();
-            let files = source.write_files(&folder).unwrap();
-            assert_eq!(files.len(), 3);
-        });
-    }
-}
