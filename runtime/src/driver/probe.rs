@@ -65,6 +65,7 @@ pub async fn look<W: World>(world: &W, destination: &DestinationConfig) -> Look 
     };
     let limit = clock.now() + LOOK_TIMEOUT;
     let found = tokio::select! {
+        biased;
         found = probe.ask_all(destination, stored.as_ref()) => found,
         () = clock.sleep_until(limit) => Err(LinkFault::TimedOut {
             what: "answer to all questions",
@@ -170,6 +171,7 @@ impl<N: Net, C: Clock> Probe<N, C> {
             }
         };
         tokio::select! {
+            biased;
             event = poll_fn(|cx| link.poll_event(cx, READ_BYTES)) => match event {
                 LinkEvent::Up => replica.note_bytes(clock.now()),
                 LinkEvent::Secured => replica.handle_secured(clock.now()),
