@@ -143,7 +143,11 @@ impl Instance {
         if id.is_temporary() || unchanged {
             return Ok(Some(Reply::Done));
         }
-        let cursor = first.or_else(|| self.first_cursor());
+        // One that is known and has no cursor needs everything since the start, wherever the ring is by now.
+        let cursor = match known {
+            true => None,
+            false => first.or_else(|| self.first_cursor()),
+        };
         let version = self.durable.change_now(|record| {
             let client = record
                 .clients

@@ -306,6 +306,10 @@ fn config(options: &Options) -> Result<ServerConfig, String> {
             "canal.instance.get.ddl.isolation",
             options.ddl_isolation.to_string(),
         ),
+        (
+            "canald.reader.idle.seconds",
+            options.reader_idle.as_secs().to_string(),
+        ),
         ("canald.timezone", "UTC".to_owned()),
     ];
     let environment: BTreeMap<String, String> =

@@ -16,7 +16,7 @@
 //!
 //! Not judged: a world where maps do not carry names, because there canald may read up to 64 MiB ahead to
 //! prove what a table was; transactions without changes, which pass through and stay nowhere; clients that
-//! have been silent for [`READER_IDLE`] while others were not, which hold nothing any more.
+//! have been silent for [`Options::reader_idle`] while others were not, which hold nothing any more.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -33,15 +33,16 @@ const JOBS_MAX: usize = 16;
 /// What canald reads from a link at a time, in bytes, at most.
 const READ_BYTES: u64 = 256 << 10;
 
-/// A reader that was silent for so long holds no entries while others do. A little less than canald's
-/// default of a minute, because the journal sees requests late.
-const READER_IDLE: Duration = Duration::from_secs(55);
+/// The journal sees a client's requests so much later than canald, at most.
+const SEEN_LATE: Duration = Duration::from_secs(5);
 
 /// Judges how far the source is read ahead.
 #[derive(Debug)]
 pub struct Bounds {
     ids: Vec<i16>,
     judged: bool,
+    /// A reader that was silent for so long holds perhaps no entries while others do.
+    idle: Duration,
     /// Entries that may wait, at most.
     entries: usize,
     /// Bytes of log that may be in buffers besides, at most, but for the events that are cut.
@@ -70,6 +71,7 @@ impl Bounds {
         Self {
             ids: client_ids(options),
             judged: options.full_metadata,
+            idle: options.reader_idle.saturating_sub(SEEN_LATE),
             entries: options.ring_entries as usize + (JOBS_MAX + 2) * transaction,
             bytes: READ_BYTES + window + segment,
             largest: 0,
@@ -113,7 +115,7 @@ impl Bounds {
 
     /// Where the slowest client stands that holds entries.
     fn slowest(&self, now: Duration) -> usize {
-        let active = |reader: &&Reader| now.saturating_sub(reader.last_seen) < READER_IDLE;
+        let active = |reader: &&Reader| now.saturating_sub(reader.last_seen) < self.idle;
         let places = |reader: &Reader| reader.place;
         let slowest = self
             .readers

@@ -170,9 +170,9 @@ impl Cursors {
             let last = self.ends(end);
             return Err(("I6", format!("its position is {}, behind {last}", what())));
         }
-        let former = self
-            .history
-            .at(&former.position.file, former.position.offset);
+        // Where a client begins that has acknowledged nothing is no place that it has reached.
+        let reached = former.last_acked.as_ref().map(|_| &former.position);
+        let former = reached.and_then(|at| self.history.at(&at.file, at.offset));
         if former.is_some_and(|former| number < former) {
             return Err(("I5", format!("its position went back to {}", what())));
         }

@@ -1,8 +1,8 @@
 //! What comes to a client, in which order, and where it begins again (P1, P2; I3, I7, I12, I16).
 //!
 //! Between a subscription (or a rollback) and the next, entries are a contiguous run of the history, of which
-//! transactions that change nothing may be left out, each of them whole. A run
-//! begins at a place that the client may have acknowledged:
+//! transactions that change nothing may be left out. A run begins at a place that the client may have
+//! acknowledged:
 //!
 //! - an acknowledgement counts for certain once canald answered something later on the same connection;
 //! - one that was sent and not followed by an answer may count or not;
@@ -378,11 +378,10 @@ impl Stream {
     }
 }
 
-/// Whether entries `next..number` are left out of the middle of a transaction that changes nothing, of which
-/// all may be left out or nothing.
-fn cuts_nothing(history: &Expected, next: usize, number: usize) -> bool {
-    let is_end = |at| history.part(at) == Part::End && history.due(at) > at;
-    next < number && (is_end(next) || is_end(number))
+/// Whether `number` is the end of a transaction that changes nothing, and its begin is left out. Such a
+/// transaction may be left out whole, and also from its end on: read again, it need not be let through again.
+fn is_half(history: &Expected, next: usize, number: usize) -> bool {
+    next < number && history.part(number) == Part::End && history.due(number) > number
 }
 
 /// Whether `number` may come where `next` was due.
@@ -400,7 +399,7 @@ fn follows(history: &Expected, next: usize, number: usize) -> Result<(), (&'stat
             format!("is given {given}, and {due} before it is lost"),
         ));
     }
-    if cuts_nothing(history, next, number) {
+    if is_half(history, next, number) {
         let (given, due) = (history.describe(number), history.describe(next));
         let text = format!("is given {given} and not {due}: half a transaction");
         return Err(("I7", text));

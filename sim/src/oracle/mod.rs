@@ -9,6 +9,7 @@
 //! | [`cursor`] | I5, I6, P2: what is written of a client's place |
 //! | [`start`] | I15: a place to begin is safe before anything is given |
 //! | [`bounds`] | P5: how far the source may be read ahead of the slowest client |
+//! | [`answered`] | P4: gets are answered in time |
 //! | [`liveness`] | P4, I13: what must have come in the end |
 //! | [`explained`] | P6: why nothing comes |
 //!
@@ -21,6 +22,7 @@
 use crate::journal::{Oracle, Violation};
 use crate::plan::Options;
 
+pub mod answered;
 pub mod batch;
 pub mod bounds;
 pub mod content;
@@ -45,6 +47,7 @@ pub fn all(options: &Options) -> Vec<Box<dyn Oracle>> {
         Box::new(start::Started::default()),
         Box::new(bounds::Bounds::new(options)),
         Box::new(explained::Explained::default()),
+        Box::new(answered::Answered::default()),
         Box::new(liveness::Liveness::new(options)),
     ]
 }

@@ -249,6 +249,7 @@ pub(crate) fn options(ids: &[i16]) -> Options {
         segment: 1_024,
         latency: (Duration::ZERO, Duration::from_millis(5)),
         disk_latency: Duration::from_millis(5),
+        reader_idle: Duration::from_secs(60),
         clients: ids
             .iter()
             .map(|id| ClientPlan {

@@ -108,6 +108,8 @@ fn options(draw: &mut Draw, size: Size) -> Options {
         ),
         disk_latency: Duration::from_millis(disk_latency),
         clients: clients(draw, size),
+        // Shorter than some silences of clients, or longer than all.
+        reader_idle: Duration::from_secs(draw.one_of(&[2, 10, 60, 60])),
     }
 }
 

@@ -56,6 +56,9 @@ pub struct Options {
     pub latency: (Duration, Duration),
     /// How long a step on the disk takes at most.
     pub disk_latency: Duration,
+    /// How long a client that asks nothing holds back others, in whole seconds
+    /// (`canald.reader.idle.seconds`).
+    pub reader_idle: Duration,
     /// The clients, by their place.
     pub clients: Vec<ClientPlan>,
 }

@@ -38,7 +38,7 @@ const VERSION: &str = "canald-sim";
 const KEYS: [&str; 4] = [VERSION, "seed", "options", "run"];
 
 /// The keys of its options.
-const OPTIONS: [&str; 15] = [
+const OPTIONS: [&str; 16] = [
     "flavor",
     "gtid",
     "full_metadata",
@@ -53,6 +53,7 @@ const OPTIONS: [&str; 15] = [
     "segment",
     "latency",
     "disk_latency",
+    "reader_idle",
     "clients",
 ];
 
@@ -94,7 +95,7 @@ pub fn write(plan: &Plan) -> String {
 
 fn write_options(out: &mut String, options: &Options) {
     let (least, most) = options.latency;
-    let lines: [(&str, &dyn Display); 14] = [
+    let lines: [(&str, &dyn Display); 15] = [
         ("flavor", &Quoted(options.flavor)),
         ("gtid", &options.gtid),
         ("full_metadata", &options.full_metadata),
@@ -112,6 +113,7 @@ fn write_options(out: &mut String, options: &Options) {
             &Quoted(format!("{}..{}", lasting(least), lasting(most))),
         ),
         ("disk_latency", &Quoted(lasting(options.disk_latency))),
+        ("reader_idle", &Quoted(lasting(options.reader_idle))),
     ];
     for (key, value) in lines {
         *out += &format!("{key} = {value}\n");
@@ -204,6 +206,9 @@ fn options(section: &Section<'_>) -> Result<Options, TextFault> {
             .get("latency")?
             .text("the least and the most, such as \"100us..2ms\"", between)?,
         disk_latency: section.get("disk_latency")?.text(words::TIME, time)?,
+        reader_idle: section
+            .get("reader_idle")?
+            .text("whole seconds, at least one, such as 60s", seconds)?,
         clients: clients(&section.get("clients")?)?,
     })
 }
@@ -213,6 +218,12 @@ fn between(text: &str) -> Option<(Duration, Duration)> {
     let (least, most) = text.split_once("..")?;
     let (least, most) = (time(least)?, time(most)?);
     (least <= most).then_some((least, most))
+}
+
+/// `60s`.
+fn seconds(text: &str) -> Option<Duration> {
+    let time = time(text)?;
+    (time.subsec_nanos() == 0 && !time.is_zero()).then_some(time)
 }
 
 fn clients(value: &Value<'_>) -> Result<Vec<ClientPlan>, TextFault> {

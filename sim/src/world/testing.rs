@@ -23,6 +23,7 @@ pub(super) fn options() -> Options {
         segment: 500,
         latency: (Duration::from_millis(1), Duration::from_millis(3)),
         disk_latency: Duration::from_millis(5),
+        reader_idle: Duration::from_secs(60),
         clients: Vec::new(),
     }
 }

@@ -29,6 +29,7 @@ fn options(flavor: Flavor, gtid: bool, full_metadata: bool, checksum: bool) -> O
         segment: 4096,
         latency: (Duration::ZERO, Duration::ZERO),
         disk_latency: Duration::ZERO,
+        reader_idle: Duration::from_secs(60),
         clients: Vec::new(),
     }
 }

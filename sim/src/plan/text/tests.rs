@@ -33,6 +33,7 @@ window = 4096
 segment = 536
 latency = "100us..2ms"
 disk_latency = "0s"
+reader_idle = "60s"
 clients = [
   "1001 good, batch 100",
   "1002 ahead, batch 10",

@@ -90,6 +90,7 @@ impl Any {
             segment: self.count(1, BYTES_MAX) as usize,
             latency: (one.min(other), one.max(other)),
             disk_latency: self.time(),
+            reader_idle: Duration::from_secs(self.number(1, 86_400)),
             clients,
         }
     }

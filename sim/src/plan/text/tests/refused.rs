@@ -31,15 +31,15 @@ seed = 18446744073709551615\n
 
 [run]
 => [runs]
-28: `runs` is no key of the plan; expected canald-sim, seed, options or run
+29: `runs` is no key of the plan; expected canald-sim, seed, options or run
 
 checksum = true\n
 =>
-5: [options] is without `checksum`; expected all of flavor, gtid, full_metadata, checksum, rows_per_event, ring_entries, ring_unit, count_entries, transaction_entries, ddl_isolation, window, segment, latency, disk_latency, clients
+5: [options] is without `checksum`; expected all of flavor, gtid, full_metadata, checksum, rows_per_event, ring_entries, ring_unit, count_entries, transaction_entries, ddl_isolation, window, segment, latency, disk_latency, reader_idle, clients
 
 checksum = true
 => checksums = true
-9: `checksums` is no key of [options]; expected flavor, gtid, full_metadata, checksum, rows_per_event, ring_entries, ring_unit, count_entries, transaction_entries, ddl_isolation, window, segment, latency, disk_latency or clients
+9: `checksums` is no key of [options]; expected flavor, gtid, full_metadata, checksum, rows_per_event, ring_entries, ring_unit, count_entries, transaction_entries, ddl_isolation, window, segment, latency, disk_latency, reader_idle or clients
 
 checksum = true
 => checksum = true\nchecksum = true
@@ -125,205 +125,209 @@ disk_latency = "0s"
 => disk_latency = 0
 19: `disk_latency` is 0; expected a time up to a day, to the nanosecond, such as 1.5s, 20ms, 137us or 12ns
 
+reader_idle = "60s"
+=> reader_idle = "1.5s"
+20: `reader_idle` is "1.5s"; expected whole seconds, at least one, such as 60s
+
 1001 good, batch 100
 => 1001 nice, batch 100
-21: `nice` in "1001 nice, batch 100"; expected good, ahead, slow, forgetful or rude
+22: `nice` in "1001 nice, batch 100"; expected good, ahead, slow, forgetful or rude
 
 1001 good, batch 100
 => 32000 good, batch 100
-21: `32000` in "32000 good, batch 100"; expected a client id from 0 to 31999
+22: `32000` in "32000 good, batch 100"; expected a client id from 0 to 31999
 
 1001 good, batch 100
 => -1 good, batch 100
-21: `-1` in "-1 good, batch 100"; expected a client id from 0 to 31999
+22: `-1` in "-1 good, batch 100"; expected a client id from 0 to 31999
 
 1001 good, batch 100
 => 1001 good, batch 0
-21: `0` in "1001 good, batch 0"; expected a whole number from 1 to 2147483647
+22: `0` in "1001 good, batch 0"; expected a whole number from 1 to 2147483647
 
 1001 good, batch 100
 => 1001 good batch 100
-21: `batch` in "1001 good batch 100"; expected `,`
+22: `batch` in "1001 good batch 100"; expected `,`
 
 1001 good, batch 100
 => 1001 good, batch 100 KiB
-21: `KiB` in "1001 good, batch 100 KiB"; expected nothing more
+22: `KiB` in "1001 good, batch 100 KiB"; expected nothing more
 
 1001 good, batch 100
 =>
-21: the end of ""; expected a client id from 0 to 31999
+22: the end of ""; expected a client id from 0 to 31999
 
 0.120s commit
 => commit
-30: `commit` in "commit t0 +3 ~2 -1 text 40, t1 +1, t2"; expected a time up to a day, to the nanosecond, such as 1.5s, 20ms, 137us or 12ns
+31: `commit` in "commit t0 +3 ~2 -1 text 40, t1 +1, t2"; expected a time up to a day, to the nanosecond, such as 1.5s, 20ms, 137us or 12ns
 
 0.120s commit
 => 0.120 commit
-30: `0.120` in "0.120 commit t0 +3 ~2 -1 text 40, t1 +1, t2"; expected a time up to a day, to the nanosecond, such as 1.5s, 20ms, 137us or 12ns
+31: `0.120` in "0.120 commit t0 +3 ~2 -1 text 40, t1 +1, t2"; expected a time up to a day, to the nanosecond, such as 1.5s, 20ms, 137us or 12ns
 
 0.120s commit
 => 0.1200000001s commit
-30: `0.1200000001s` in "0.1200000001s commit t0 +3 ~2 -1 text 40, t1 +1, t2"; expected a time up to a day, to the nanosecond, such as 1.5s, 20ms, 137us or 12ns
+31: `0.1200000001s` in "0.1200000001s commit t0 +3 ~2 -1 text 40, t1 +1, t2"; expected a time up to a day, to the nanosecond, such as 1.5s, 20ms, 137us or 12ns
 
 0.120s commit
 => 86401s commit
-30: `86401s` in "86401s commit t0 +3 ~2 -1 text 40, t1 +1, t2"; expected a time up to a day, to the nanosecond, such as 1.5s, 20ms, 137us or 12ns
+31: `86401s` in "86401s commit t0 +3 ~2 -1 text 40, t1 +1, t2"; expected a time up to a day, to the nanosecond, such as 1.5s, 20ms, 137us or 12ns
 
 0.120s commit
 => 99999999999999999999s commit
-30: `99999999999999999999s` in "99999999999999999999s commit t0 +3 ~2 -1 text 40, t1 +1, t2"; expected a time up to a day, to the nanosecond, such as 1.5s, 20ms, 137us or 12ns
+31: `99999999999999999999s` in "99999999999999999999s commit t0 +3 ~2 -1 text 40, t1 +1, t2"; expected a time up to a day, to the nanosecond, such as 1.5s, 20ms, 137us or 12ns
 
 0.120s commit t0 +3 ~2 -1 text 40, t1 +1, t2
 => 0.120s comit t0
-30: `comit` in "0.120s comit t0"; expected commit, empty, alter, truncate or rotate
+31: `comit` in "0.120s comit t0"; expected commit, empty, alter, truncate or rotate
 
 0.120s commit t0 +3 ~2 -1 text 40, t1 +1, t2
 => 0.120s commit
-30: the end of "0.120s commit"; expected t0, t1 or t2
+31: the end of "0.120s commit"; expected t0, t1 or t2
 
 0.120s commit t0 +3 ~2 -1 text 40, t1 +1, t2
 => 0.120s commit t3 +1
-30: `t3` in "0.120s commit t3 +1"; expected t0, t1 or t2
+31: `t3` in "0.120s commit t3 +1"; expected t0, t1 or t2
 
 t1 +1, t2
 => t1 +1, t2,
-30: the end of "0.120s commit t0 +3 ~2 -1 text 40, t1 +1, t2,"; expected t0, t1 or t2
+31: the end of "0.120s commit t0 +3 ~2 -1 text 40, t1 +1, t2,"; expected t0, t1 or t2
 
 ~2 -1 text 40
 => -1 ~2 text 40
-30: `~2` in "0.120s commit t0 +3 -1 ~2 text 40, t1 +1, t2"; expected +INSERTS ~UPDATES -DELETES text BYTES, in this order, or a comma and another table
+31: `~2` in "0.120s commit t0 +3 -1 ~2 text 40, t1 +1, t2"; expected +INSERTS ~UPDATES -DELETES text BYTES, in this order, or a comma and another table
 
 ~2 -1 text 40
 => ~2 -1 text
-30: `,` in "0.120s commit t0 +3 ~2 -1 text, t1 +1, t2"; expected a whole number
+31: `,` in "0.120s commit t0 +3 ~2 -1 text, t1 +1, t2"; expected a whole number
 
 ~2 -1 text 40
 => ~2 -1 text forty
-30: `forty` in "0.120s commit t0 +3 ~2 -1 text forty, t1 +1, t2"; expected a whole number
+31: `forty` in "0.120s commit t0 +3 ~2 -1 text forty, t1 +1, t2"; expected a whole number
 
 alter t1 add
 => alter t1
-32: the end of "0.400s alter t1"; expected add or drop
+33: the end of "0.400s alter t1"; expected add or drop
 
 alter t1 add
 => alter t1 truncate
-32: `truncate` in "0.400s alter t1 truncate"; expected add or drop
+33: `truncate` in "0.400s alter t1 truncate"; expected add or drop
 
 truncate t2
 => truncate shop.t2
-34: `shop.t2` in "0.600s truncate shop.t2"; expected t0, t1 or t2
+35: `shop.t2` in "0.600s truncate shop.t2"; expected t0, t1 or t2
 
 rotate
 => rotate now
-35: `now` in "12.345678s rotate now"; expected nothing more
+36: `now` in "12.345678s rotate now"; expected nothing more
 
 "0.600s truncate t2"
 => ["0.600s truncate t2"]
-34: a list in `workload`; expected a list of items in quotes
+35: a list in `workload`; expected a list of items in quotes
 
 "0.600s truncate t2",
 => "0.600s truncate t2"\n
-36: TOML: missing comma between array elements; expected `,`
+37: TOML: missing comma between array elements; expected `,`
 
 cut source 2s
 => cut
-38: the end of "0.000s cut"; expected canald, source, client-0, client-1, client-2, client-3 or client-4
+39: the end of "0.000s cut"; expected canald, source, client-0, client-1, client-2, client-3 or client-4
 
 cut source 2s
 => cut client-5 2s
-38: `client-5` in "0.000s cut client-5 2s"; expected canald, source, client-0, client-1, client-2, client-3 or client-4
+39: `client-5` in "0.000s cut client-5 2s"; expected canald, source, client-0, client-1, client-2, client-3 or client-4
 
 cut source 2s
 => cut canald 2s
-38: `2s` in "0.000s cut canald 2s"; expected `->`
+39: `2s` in "0.000s cut canald 2s"; expected `->`
 
 cut source 2s
 => cut source
-38: the end of "0.000s cut source"; expected -> canald, or a time up to a day, to the nanosecond, such as 1.5s, 20ms, 137us or 12ns
+39: the end of "0.000s cut source"; expected -> canald, or a time up to a day, to the nanosecond, such as 1.5s, 20ms, 137us or 12ns
 
 cut source 2s
 => cut source forever
-38: `forever` in "0.000s cut source forever"; expected -> canald, or a time up to a day, to the nanosecond, such as 1.5s, 20ms, 137us or 12ns
+39: `forever` in "0.000s cut source forever"; expected -> canald, or a time up to a day, to the nanosecond, such as 1.5s, 20ms, 137us or 12ns
 
 canald -> client-0
 => source -> client-0
-39: `client-0` in "1.500s cut source -> client-0 1.5s"; expected `canald`
+40: `client-0` in "1.500s cut source -> client-0 1.5s"; expected `canald`
 
 canald -> client-0
 => canald -> canald
-39: `canald` in "1.500s cut canald -> canald 1.5s"; expected source, client-0, client-1, client-2, client-3 or client-4
+40: `canald` in "1.500s cut canald -> canald 1.5s"; expected source, client-0, client-1, client-2, client-3 or client-4
 
 reset client-1
 => reset canald
-41: `canald` in "1.600s reset canald"; expected source, client-0, client-1, client-2, client-3 or client-4
+42: `canald` in "1.600s reset canald"; expected source, client-0, client-1, client-2, client-3 or client-4
 
 half-open source 3s
 => half-open 3s
-42: `3s` in "1.700s half-open 3s"; expected source, client-0, client-1, client-2, client-3 or client-4
+43: `3s` in "1.700s half-open 3s"; expected source, client-0, client-1, client-2, client-3 or client-4
 
 restart source
 => restart canald
-43: `canald` in "1.800s restart canald 1s"; expected `source`
+44: `canald` in "1.800s restart canald 1s"; expected `source`
 
 drop dump
 => drop
-44: the end of "1.900s drop"; expected `dump`
+45: the end of "1.900s drop"; expected `dump`
 
 crash canald
 => crash source
-45: `source` in "2.000s crash source 137us"; expected canald, client-0, client-1, client-2, client-3 or client-4
+46: `source` in "2.000s crash source 137us"; expected canald, client-0, client-1, client-2, client-3 or client-4
 
 after 3 steps
 => after 3s
-46: `3s` in "2.100s power loss after 3s 12ns"; expected a whole number
+47: `3s` in "2.100s power loss after 3s 12ns"; expected a whole number
 
 after 3 steps
 => soon
-46: `soon` in "2.100s power loss soon 12ns"; expected `after`
+47: `soon` in "2.100s power loss soon 12ns"; expected `after`
 
 stop canald
 => stop
-47: `1.000000001s` in "2.200s stop 1.000000001s"; expected `canald`
+48: `1.000000001s` in "2.200s stop 1.000000001s"; expected `canald`
 
 pause canald
 => pause client-0
-48: `client-0` in "2.300s pause client-0 20s"; expected `canald`
+49: `client-0` in "2.300s pause client-0 20s"; expected `canald`
 
 disk full
 => disk empty
-50: `empty` in "2.500s disk empty 1.001ms"; expected fails or full
+51: `empty` in "2.500s disk empty 1.001ms"; expected fails or full
 
 wall clock +3600s
 => wall clock 3600s
-51: `3600s` in "2.600s wall clock 3600s"; expected a jump such as +3600s or -3s
+52: `3600s` in "2.600s wall clock 3600s"; expected a jump such as +3600s or -3s
 
 wall clock +3600s
 => wall clock +1h
-51: `+1h` in "2.600s wall clock +1h"; expected a jump such as +3600s or -3s
+52: `+1h` in "2.600s wall clock +1h"; expected a jump such as +3600s or -3s
 
 wall clock +3600s
 => wall time +1s
-51: `time` in "2.600s wall time +1s"; expected `clock`
+52: `time` in "2.600s wall time +1s"; expected `clock`
 
 rollback client-1
 => rollback source
-54: `source` in "2.900s rollback source"; expected client-0, client-1, client-2, client-3 or client-4
+55: `source` in "2.900s rollback source"; expected client-0, client-1, client-2, client-3 or client-4
 
 drop dump
 => explode
-44: `explode` in "1.900s explode"; expected cut, reset, half-open, restart, drop, crash, power, stop, pause, disk, wall or rollback
+45: `explode` in "1.900s explode"; expected cut, reset, half-open, restart, drop, crash, power, stop, pause, disk, wall or rollback
 
 drop dump
 =>
-44: the end of "1.900s "; expected cut, reset, half-open, restart, drop, crash, power, stop, pause, disk, wall or rollback
+45: the end of "1.900s "; expected cut, reset, half-open, restart, drop, crash, power, stop, pause, disk, wall or rollback
 
 drop dump"
 => drop \"dump"
-44: `\"dump` in "1.900s drop \"dump"; expected `dump`
+45: `\"dump` in "1.900s drop \"dump"; expected `dump`
 
 "1.900s drop dump"
 => "1.900s drop dump
-44: TOML: invalid basic string; expected `"`
+45: TOML: invalid basic string; expected `"`
 
 seed = 18446744073709551615
 => "se\u000aed" = 1
@@ -331,7 +335,7 @@ seed = 18446744073709551615
 
 1.900s drop dump
 => 1.900s drop \u001b[dump
-44: `\u{1b}[dump` in "1.900s drop \u{1b}[dump"; expected `dump`
+45: `\u{1b}[dump` in "1.900s drop \u{1b}[dump"; expected `dump`
 "###;
 
 #[test]
@@ -391,10 +395,10 @@ fn a_plan_has_as_many_clients_as_can_be_numbered() {
     };
     assert_eq!(with(255).unwrap().options.clients.len(), 255);
     for count in [0, 256] {
-        let said = format!("a.toml:20: {count} clients; expected 1 to 255");
+        let said = format!("a.toml:21: {count} clients; expected 1 to 255");
         assert_eq!(with(count).unwrap_err().to_string(), said);
     }
-    let said = "a.toml:36: `client-1` in \"1.600s reset client-1\"; expected source or client-0";
+    let said = "a.toml:37: `client-1` in \"1.600s reset client-1\"; expected source or client-0";
     assert_eq!(with(1).unwrap_err().to_string(), said);
 }
 
