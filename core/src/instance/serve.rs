@@ -144,9 +144,10 @@ impl Instance {
             return Ok(Some(Reply::Done));
         }
         // One that is known and has no cursor needs everything since the start, wherever the ring is by now.
-        let cursor = match known {
-            true => None,
-            false => first.or_else(|| self.first_cursor()),
+        let cursor = if known {
+            None
+        } else {
+            first.or_else(|| self.first_cursor())
         };
         let version = self.durable.change_now(|record| {
             let client = record

@@ -148,3 +148,51 @@ fn a_get_that_waits_is_answered_by_data_or_by_its_time() {
     rig.commit("t", Metadata::Full, &[1]);
     assert!(matches!(rig.reply(second), Some(Answer::Batch(_, rows)) if rows == [1]));
 }
+
+/// It was silent for long, others went on, and what it needs has left the ring: it subscribes again, as
+/// clients do on every connection.
+#[test]
+fn a_client_that_has_acknowledged_nothing_keeps_its_beginning_when_it_subscribes_again() {
+    const LATE: ClientId = ClientId(1002);
+    let mut config = config();
+    config.store.entries = 16;
+    config.transaction_entries = 8;
+    let idle = config.store.reader_idle;
+    let mut rig = Rig::new(config);
+    rig.run();
+    rig.subscribe(1, CLIENT);
+    let subscribe = |rig: &mut Rig, session| {
+        let filter = r".*\..*".into();
+        let id = rig.request(session, LATE, Ask::Subscribe { filter });
+        assert_eq!(rig.reply(id), Some(Answer::Done));
+    };
+    subscribe(&mut rig, 2);
+    for id in 0..4 {
+        rig.commit("t", Metadata::Full, &[id]);
+    }
+    assert_eq!(rig.drain(), [0, 1, 2, 3]);
+    // The source is silent as well, and is dialed again.
+    rig.wait(idle);
+    for id in 4..40 {
+        rig.wait(Duration::from_secs(10));
+        rig.commit("t", Metadata::Full, &[id]);
+        assert_eq!(rig.drain(), [id]);
+    }
+    subscribe(&mut rig, 3);
+    let before = rig.now;
+    let mut all = Vec::new();
+    while all.len() < 40 {
+        let (size, wait) = (1000, Wait::No);
+        let id = rig.request(3, LATE, Ask::Get { size, wait });
+        let Some(Answer::Batch(batch, rows)) = rig.reply(id) else {
+            assert!(rig.now < before + Duration::from_secs(60), "{all:?}");
+            // The source is read again for it.
+            rig.wait(Duration::from_secs(10));
+            continue;
+        };
+        let ack = rig.request(3, LATE, Ask::Ack { batch });
+        assert_eq!(rig.reply(ack), Some(Answer::Done));
+        all.extend(rows);
+    }
+    assert_eq!(all, (0..40).collect::<Vec<_>>());
+}
