@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use crate::config::{InstanceConfig, SubscribeFilter};
 use crate::filter::{FilterError, ListKind, TableFilter, TableJudge, Verdicts};
 use crate::instance::Instance;
+use crate::instance::durable::Version;
 use crate::meta::cursor::{Cursor, Extension, SourceAddress, minimum};
 use crate::meta::identity::ClientId;
 use crate::pipeline::split::SkipThrough;
@@ -30,6 +31,8 @@ pub(super) struct Client {
     pub(super) holder: Option<SessionId>,
     /// When it last asked for anything.
     pub(super) asked: Instant,
+    /// The version that holds its subscription; none if it was read from the record.
+    pub(super) subscribed: Option<Version>,
 }
 
 /// The configured lists, from which the judge of each client is made.

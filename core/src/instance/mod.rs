@@ -233,6 +233,7 @@ impl Instance {
                     verdicts,
                     holder: None,
                     asked: now,
+                    subscribed: None,
                 },
             );
         }

@@ -139,9 +139,11 @@ impl Instance {
             self.add_client(now, id, &filter, verdicts, from);
             self.hold(request.session, id)?;
         }
-        let unchanged = known && filter.is_empty();
-        if id.is_temporary() || unchanged {
+        if id.is_temporary() {
             return Ok(Some(Reply::Done));
+        }
+        if known && filter.is_empty() {
+            return Ok(self.when_subscribed(request, id));
         }
         // One that is known and has no cursor needs everything since the start, wherever the ring is by now.
         let cursor = if known {
@@ -161,8 +163,23 @@ impl Instance {
                 client.cursor = cursor;
             }
         });
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.subscribed = Some(version);
+        }
         self.waiting_saves.push(WaitingSave { version, request });
         Ok(None)
+    }
+
+    /// A subscription that changes nothing is answered when the one that it repeats is stored.
+    fn when_subscribed(&mut self, request: RequestId, id: ClientId) -> Option<Reply> {
+        let version = self.clients.get(&id).and_then(|client| client.subscribed);
+        match version.filter(|version| !self.durable.is_stored(*version)) {
+            Some(version) => {
+                self.waiting_saves.push(WaitingSave { version, request });
+                None
+            }
+            None => Some(Reply::Done),
+        }
     }
 
     fn add_client(
@@ -181,6 +198,7 @@ impl Instance {
                 verdicts,
                 holder: None,
                 asked: now,
+                subscribed: None,
             },
         );
         self.refresh_filters();

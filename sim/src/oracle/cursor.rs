@@ -170,9 +170,10 @@ impl Cursors {
             let last = self.ends(end);
             return Err(("I6", format!("its position is {}, behind {last}", what())));
         }
-        // Where a client begins that has acknowledged nothing is no place that it has reached.
-        let reached = former.last_acked.as_ref().map(|_| &former.position);
-        let former = reached.and_then(|at| self.history.at(&at.file, at.offset));
+        // Where a client begins is no place that it has reached, until it has acknowledged what is there.
+        let at = |place: &LogPlace| self.history.at(&place.file, place.offset);
+        let last = former.last_acked.as_ref().and_then(at);
+        let former = at(&former.position).filter(|former| last >= Some(*former));
         if former.is_some_and(|former| number < former) {
             return Err(("I5", format!("its position went back to {}", what())));
         }

@@ -303,23 +303,23 @@ impl Stream {
         if !self.confirmed {
             self.latest = self.latest.min(Some(first));
         }
-        self.settle(place, first, known);
+        self.settle(first, known);
         Ok(())
     }
 
     /// canald stands at `first`: what an earlier connection of this client sent beyond it was lost, what
-    /// it sent up to it counts.
-    fn settle(&mut self, place: u8, first: usize, known: Option<usize>) {
+    /// it sent up to it counts. Of two clients with one id, either may be given late what canald gave it
+    /// before the other took its place: that says nothing of what the other sent.
+    fn settle(&mut self, first: usize, known: Option<usize>) {
         let was_acked = known.filter(|known| self.latest.is_none_or(|latest| *known > latest));
         if was_acked.is_some() {
             self.confirmed = true;
             self.acked = self.acked.max(first);
         }
-        let others = self.lines.iter().filter(|(other, _)| **other != place);
-        let others: BTreeSet<usize> = others.flat_map(|(_, line)| line.sent.clone()).collect();
-        let stands = first.max(self.acked);
-        self.places
-            .retain(|known| *known <= stands || others.contains(known));
+        if self.lines.len() == 1 {
+            let stands = first.max(self.acked);
+            self.places.retain(|known| *known <= stands);
+        }
         self.places.insert(first);
     }
 

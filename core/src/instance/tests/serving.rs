@@ -10,8 +10,14 @@ fn a_subscription_is_answered_when_it_is_stored() {
     let id = rig.request(1, CLIENT, Ask::Subscribe { filter });
     assert_eq!(rig.reply(id), None);
     assert_eq!(rig.record().clients[&CLIENT].filter, r"d\..*");
+    let filter = String::new();
+    let again = rig.request(2, CLIENT, Ask::Subscribe { filter });
+    assert_eq!(rig.reply(again), None, "nor is one that repeats it");
     rig.disk(Disk::Works);
-    assert_eq!(rig.reply(id), Some(Answer::Done));
+    assert_eq!(rig.reply(again), Some(Answer::Done));
+    let filter = String::new();
+    let known = rig.request(3, CLIENT, Ask::Subscribe { filter });
+    assert_eq!(rig.reply(known), Some(Answer::Done));
 }
 
 #[test]
