@@ -39,7 +39,7 @@ doc:
 
 deny: $(CARGO_DENY)
 	$(CARGO_DENY) --all-features check bans licenses sources
-	$(CARGO_DENY) --manifest-path sim/Cargo.toml check --config deny.toml bans licenses sources
+	$(CARGO_DENY) --manifest-path sim/Cargo.toml --config deny.toml check bans licenses sources
 
 $(CARGO_DENY):
 	$(CARGO) install cargo-deny --quiet --locked --version $(CARGO_DENY_VERSION) \
