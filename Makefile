@@ -54,7 +54,7 @@ sim-check:
 # time, others for each commit, runs that must repeat, what it found before, and bugs that it must find.
 SIM_FLAGS := --manifest-path sim/Cargo.toml --config sim/.cargo/config.toml
 SIM_CARGO := env -u RUSTFLAGS CARGO_TARGET_DIR=$(abspath $(TARGET))/sim $(CARGO)
-COMMIT = $(shell git rev-parse HEAD)
+COMMIT = $(or $(shell git rev-parse HEAD 2>/dev/null),0)
 
 sim:
 	$(SIM_CARGO) clippy $(SIM_FLAGS) --all-targets -- -D warnings
