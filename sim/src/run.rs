@@ -335,10 +335,22 @@ impl Stage {
         let text = fault.to_string();
         self.journal.record(Record::Fault(text.clone()));
         match fault {
-            Fault::Cut { .. }
-            | Fault::CutOneWay { .. }
-            | Fault::Reset { .. }
-            | Fault::HalfOpen { .. } => self.suffer_network(fault).await,
+            Fault::Cut { host, lasts } => {
+                self.network.cut(Host::Canald, host);
+                sleep(lasts).await;
+                self.network.heal(Host::Canald, host);
+            }
+            Fault::CutOneWay { from, to, lasts } => {
+                self.network.cut_one_way(from, to);
+                sleep(lasts).await;
+                self.network.heal_one_way(from, to);
+            }
+            Fault::Reset { host } => self.network.reset(Host::Canald, host),
+            Fault::HalfOpen { host, lasts } => {
+                self.network.half_open(Host::Canald, host);
+                sleep(lasts).await;
+                self.network.heal(Host::Canald, host);
+            }
             Fault::RestartSource { lasts } => {
                 self.source.stop();
                 sleep(lasts).await;
@@ -350,10 +362,8 @@ impl Stage {
                 sleep(lasts).await;
                 self.daemon.start();
             }
-            Fault::PowerLoss { steps, lasts } => {
-                self.disk.power_loss_after(steps);
-                sleep(lasts).await;
-            }
+            // When it goes is the disk's to say: `watch_power` sees to the rest.
+            Fault::PowerLoss { steps, lasts } => self.disk.power_loss_after(steps, lasts),
             Fault::Stop { lasts } => {
                 self.daemon.stop().await;
                 sleep(lasts).await;
@@ -379,38 +389,6 @@ impl Stage {
             Fault::Rollback { client } => self.orders[client as usize].roll_back(),
         }
         self.journal.record(Record::Fault(format!("over: {text}")));
-    }
-
-    async fn suffer_network(&self, fault: Fault) {
-        match fault {
-            Fault::Cut { host, lasts } => {
-                self.network.cut(Host::Canald, host);
-                sleep(lasts).await;
-                self.network.heal(Host::Canald, host);
-            }
-            Fault::CutOneWay { from, to, lasts } => {
-                self.network.cut_one_way(from, to);
-                sleep(lasts).await;
-                self.network.heal_one_way(from, to);
-            }
-            Fault::Reset { host } => self.network.reset(Host::Canald, host),
-            Fault::HalfOpen { host, lasts } => {
-                self.network.half_open(Host::Canald, host);
-                sleep(lasts).await;
-                self.network.heal(Host::Canald, host);
-            }
-            Fault::RestartSource { .. }
-            | Fault::DropDump
-            | Fault::Crash { .. }
-            | Fault::PowerLoss { .. }
-            | Fault::Stop { .. }
-            | Fault::Pause { .. }
-            | Fault::DiskFails { .. }
-            | Fault::DiskFull { .. }
-            | Fault::WallClock { .. }
-            | Fault::CrashClient { .. }
-            | Fault::Rollback { .. } => unreachable!("{fault} is none of the network"),
-        }
     }
 }
 
@@ -460,15 +438,12 @@ async fn break_things(stage: Stage) {
     stage.source.start();
 }
 
-/// How long a machine that lost its power stays without.
-const DARK: Duration = Duration::from_secs(2);
-
 /// The disk decides in which of its steps the power goes; the machine goes with it.
 async fn watch_power(stage: Stage) {
     loop {
-        stage.disk.power_lost().await;
+        let dark = stage.disk.power_lost().await;
         stage.daemon.power_off();
-        sleep(DARK).await;
+        sleep(dark).await;
         stage.daemon.power_on();
     }
 }

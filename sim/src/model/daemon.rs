@@ -63,12 +63,14 @@ enum State {
     Gone,
     /// It ended by itself: its supervisor brings it back.
     Failed,
+    /// Its machine has no power, and nothing starts.
+    Dark,
 }
 
 impl State {
     const fn is_over(self) -> bool {
         match self {
-            Self::Gone | Self::Failed => true,
+            Self::Gone | Self::Failed | Self::Dark => true,
             Self::Runs | Self::Stopping => false,
         }
     }
@@ -106,11 +108,11 @@ impl Daemon {
         }))
     }
 
-    /// Starts the next life; nothing if one runs.
+    /// Starts the next life; nothing if one runs, or without power.
     pub fn start(&self) {
         let machine = &self.0;
         let Life { number, state } = *machine.life.borrow();
-        if !state.is_over() {
+        if !state.is_over() || state == State::Dark {
             return;
         }
         machine.record(DaemonRecord::Started(number));
@@ -138,16 +140,23 @@ impl Daemon {
     /// The power of its machine goes: the disk has decided what is left.
     pub fn power_off(&self) {
         self.0.network.power_off(Host::Canald);
-        if self.is_gone() {
-            return;
+        if !self.is_gone() {
+            Handle::current().kill(self.0.node);
+            self.gone(DaemonRecord::Crashed);
         }
-        Handle::current().kill(self.0.node);
-        self.gone(DaemonRecord::Crashed);
+        self.0.life.send_modify(|life| life.state = State::Dark);
     }
 
     /// The power is back, and the process starts.
     pub fn power_on(&self) {
         self.0.network.power_on(Host::Canald);
+        self.0.life.send_if_modified(|life| {
+            let is_dark = life.state == State::Dark;
+            if is_dark {
+                life.state = State::Gone;
+            }
+            is_dark
+        });
         self.start();
     }
 

@@ -44,8 +44,17 @@ struct State {
     locks: BTreeMap<PathBuf, u64>,
     fails: bool,
     full: bool,
-    /// The power goes after so many more steps.
-    steps_left: Option<u32>,
+    /// The power goes after so many more steps, for that long.
+    loss: Option<PowerLoss>,
+    /// How long the power is away that went last.
+    dark: Duration,
+}
+
+/// A loss of power that is to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct PowerLoss {
+    steps_left: u32,
+    lasts: Duration,
 }
 
 impl SimDisk {
@@ -64,7 +73,8 @@ impl SimDisk {
             locks: BTreeMap::new(),
             fails: false,
             full: false,
-            steps_left: None,
+            loss: None,
+            dark: Duration::ZERO,
         })))
     }
 
@@ -91,16 +101,23 @@ impl SimDisk {
         self.lock().lose_power();
     }
 
-    /// The power goes after so many more steps, in the middle of the one that follows them.
-    pub fn power_loss_after(&self, steps: u32) {
-        self.lock().steps_left = Some(steps);
+    /// The power goes after so many more steps, in the middle of the one that follows them, and stays away
+    /// for `lasts`.
+    pub fn power_loss_after(&self, steps: u32, lasts: Duration) {
+        let loss = PowerLoss {
+            steps_left: steps,
+            lasts,
+        };
+        self.lock().loss = Some(loss);
     }
 
-    /// Waits until the power is gone. The process should be killed then: its calls never end.
-    pub async fn power_lost(&self) {
+    /// Waits until the power is gone; how long it stays away. The process should be killed then: its calls
+    /// never end.
+    pub async fn power_lost(&self) -> Duration {
         let mut powered = self.lock().powered.subscribe();
         let gone = powered.wait_for(|powered| !powered).await;
         gone.expect("the disk holds the sender");
+        self.lock().dark
     }
 
     /// Whether all steps fail, with an input or output error.
@@ -116,7 +133,7 @@ impl SimDisk {
     /// Nothing fails any more, and no loss of power is to come.
     pub fn heal(&self) {
         let mut state = self.lock();
-        (state.fails, state.full, state.steps_left) = (false, false, None);
+        (state.fails, state.full, state.loss) = (false, false, None);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -143,7 +160,7 @@ impl State {
 
     fn lose_power(&mut self) {
         self.volume.lose_power(&mut self.remains);
-        self.steps_left = None;
+        self.dark = self.loss.take().map_or(Duration::ZERO, |loss| loss.lasts);
         self.end_life();
         self.powered.send_replace(false);
         let holds = self.volume.all();
@@ -160,9 +177,9 @@ impl State {
     }
 
     fn fate(&mut self) -> Fate {
-        match &mut self.steps_left {
-            Some(0) => return Fate::PowerGoes,
-            Some(left) => *left -= 1,
+        match &mut self.loss {
+            Some(PowerLoss { steps_left: 0, .. }) => return Fate::PowerGoes,
+            Some(loss) => loss.steps_left -= 1,
             None => {}
         }
         if self.fails { Fate::Fails } else { Fate::Works }

@@ -50,12 +50,12 @@ async fn interrupted(seed: u64, saves: u8, steps: u32) -> (Option<Bytes>, (u64, 
     for earlier in before {
         files.save(record(), earlier.clone()).await.unwrap();
     }
-    disk.power_loss_after(steps);
+    disk.power_loss_after(steps, LONG);
     let saved = within(LONG, files.save(record(), last.clone())).await;
     if saved.is_some() {
         disk.lose_power();
     }
-    assert!(within(LONG, disk.power_lost()).await.is_some());
+    assert_eq!(within(LONG, disk.power_lost()).await, Some(LONG));
     let left = recover(&disk.restart(), &known).await;
     let expected: Vec<_> = match saved {
         Some(saved) => {
@@ -181,7 +181,7 @@ fn faults_come_and_go_and_leave_what_was_safe() {
                 files.lock(Path::new("d")).await,
                 Err(LockFault::Unusable(_))
             ));
-            disk.power_loss_after(100);
+            disk.power_loss_after(100, LONG);
             disk.heal();
             assert_eq!(recover(&files, &known).await, Some(known[0].clone()));
             files.save(record(), known[2].clone()).await.unwrap();
