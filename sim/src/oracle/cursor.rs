@@ -199,7 +199,7 @@ impl Cursors {
             return Err(("I6", text));
         }
         let from = self.history.from(file, *offset);
-        if self.history.due(from) > self.history.due(end) {
+        if from > self.history.due(end) {
             let (from, end) = (self.history.describe(from), self.history.describe(end));
             return Err(("P1", format!("it reads again from {from}, behind {end}")));
         }

@@ -312,9 +312,10 @@ impl Stream {
     /// before the other took its place: that says nothing of what the other sent.
     fn settle(&mut self, first: usize, known: Option<usize>) {
         let was_acked = known.filter(|known| self.latest.is_none_or(|latest| *known > latest));
-        if was_acked.is_some() {
+        if let Some(known) = was_acked {
             self.confirmed = true;
-            self.acked = self.acked.max(first);
+            // Not up to `first`: what was left out between the two may be let through when it is read again.
+            self.acked = self.acked.max(known);
         }
         if self.lines.len() == 1 {
             let stands = first.max(self.acked);
@@ -378,12 +379,6 @@ impl Stream {
     }
 }
 
-/// Whether `number` is the end of a transaction that changes nothing, and its begin is left out. Such a
-/// transaction may be left out whole, and also from its end on: read again, it need not be let through again.
-fn is_half(history: &Expected, next: usize, number: usize) -> bool {
-    next < number && history.part(number) == Part::End && history.due(number) > number
-}
-
 /// Whether `number` may come where `next` was due.
 fn follows(history: &Expected, next: usize, number: usize) -> Result<(), (&'static str, String)> {
     let due = history.due(next);
@@ -399,7 +394,7 @@ fn follows(history: &Expected, next: usize, number: usize) -> Result<(), (&'stat
             format!("is given {given}, and {due} before it is lost"),
         ));
     }
-    if is_half(history, next, number) {
+    if next < number && history.part(number) == Part::End {
         let (given, due) = (history.describe(number), history.describe(next));
         let text = format!("is given {given} and not {due}: half a transaction");
         return Err(("I7", text));

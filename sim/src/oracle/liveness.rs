@@ -112,8 +112,8 @@ impl Oracle for Liveness {
         let mut missing = Vec::new();
         for (id, done) in &self.done {
             let next = self.history.due(*done);
-            let left = self.history.end().saturating_sub(next);
-            if left > 0 {
+            if next < self.history.len() {
+                let left = self.history.end().max(next + 1) - next;
                 let next = self.history.describe(next);
                 missing.push(format!(
                     "client {id} has not acknowledged {left} entries, from {next} on"
