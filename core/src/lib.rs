@@ -30,6 +30,8 @@ pub mod schema;
 
 pub mod store;
 
+pub mod coordination;
+pub mod election;
 pub mod meta;
 pub mod request;
 

@@ -35,20 +35,20 @@ pub enum JsonFault {
 const SHOWN_MAX: usize = 60;
 
 /// Parses a text.
-pub(super) fn parse(text: &[u8]) -> Result<Value, JsonFault> {
+pub(crate) fn parse(text: &[u8]) -> Result<Value, JsonFault> {
     serde_json::from_slice(text).map_err(|error| JsonFault::Syntax(error.to_string()))
 }
 
 /// A value and the way to it.
 #[derive(Clone, Debug)]
-pub(super) struct Node<'a> {
+pub(crate) struct Node<'a> {
     value: &'a Value,
     path: String,
 }
 
 impl<'a> Node<'a> {
     /// The root of a text, called `name` in errors.
-    pub(super) fn root(value: &'a Value, name: &str) -> Self {
+    pub(crate) fn root(value: &'a Value, name: &str) -> Self {
         Self {
             value,
             path: name.to_owned(),
@@ -56,7 +56,7 @@ impl<'a> Node<'a> {
     }
 
     /// The member `name`; none if it is absent or null.
-    pub(super) fn optional(&self, name: &str) -> Result<Option<Self>, JsonFault> {
+    pub(crate) fn optional(&self, name: &str) -> Result<Option<Self>, JsonFault> {
         let Value::Object(members) = self.value else {
             return Err(self.unexpected("an object"));
         };
@@ -68,13 +68,13 @@ impl<'a> Node<'a> {
     }
 
     /// The member `name`.
-    pub(super) fn member(&self, name: &str) -> Result<Self, JsonFault> {
+    pub(crate) fn member(&self, name: &str) -> Result<Self, JsonFault> {
         let missing = || JsonFault::Missing(format!("{}.{name}", self.path));
         self.optional(name)?.ok_or_else(missing)
     }
 
     /// The items of an array.
-    pub(super) fn items(&self) -> Result<impl Iterator<Item = Self>, JsonFault> {
+    pub(crate) fn items(&self) -> Result<impl Iterator<Item = Self>, JsonFault> {
         let Value::Array(items) = self.value else {
             return Err(self.unexpected("an array"));
         };
@@ -86,19 +86,19 @@ impl<'a> Node<'a> {
     }
 
     /// A text.
-    pub(super) fn text(&self) -> Result<&'a str, JsonFault> {
+    pub(crate) fn text(&self) -> Result<&'a str, JsonFault> {
         self.value.as_str().ok_or_else(|| self.unexpected("a text"))
     }
 
     /// A truth value.
-    pub(super) fn truth(&self) -> Result<bool, JsonFault> {
+    pub(crate) fn truth(&self) -> Result<bool, JsonFault> {
         self.value
             .as_bool()
             .ok_or_else(|| self.unexpected("true or false"))
     }
 
     /// A whole number that fits `T`, which `wanted` describes.
-    pub(super) fn number<T: TryFrom<i128>>(&self, wanted: &'static str) -> Result<T, JsonFault> {
+    pub(crate) fn number<T: TryFrom<i128>>(&self, wanted: &'static str) -> Result<T, JsonFault> {
         let number = match self.value {
             Value::Number(n) => n
                 .as_u64()
@@ -112,7 +112,7 @@ impl<'a> Node<'a> {
     }
 
     /// The fault that this is not `wanted`.
-    pub(super) fn unexpected(&self, wanted: &'static str) -> JsonFault {
+    pub(crate) fn unexpected(&self, wanted: &'static str) -> JsonFault {
         let mut found = self.value.to_string();
         if let Some((end, _)) = found.char_indices().nth(SHOWN_MAX) {
             found.truncate(end);
