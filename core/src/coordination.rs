@@ -120,8 +120,8 @@ pub enum NodeLife {
 pub enum Step {
     /// The node exists, at this version.
     Check(NodePath, NodeVersion),
-    /// Makes a persistent node.
-    Create(NodePath, Bytes),
+    /// Makes a node whose parent exists.
+    Create(NodePath, Bytes, NodeLife),
     /// Replaces the data of a node that is at this version.
     Write(NodePath, Bytes, NodeVersion),
     /// Deletes a node that is at this version.
