@@ -8,6 +8,8 @@
 //!
 //! Bounds: data of a node at most [`NODE_BYTES_MAX`] (ZooKeeper's own `jute.maxbuffer`).
 
+pub mod ask;
+
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;

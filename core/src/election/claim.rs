@@ -8,8 +8,8 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use crate::coordination::ask::Asks;
 use crate::coordination::{Effect, NodeLife, NodeRead, NodeStat, NodeVersion, Step, ZkSessionId};
-use crate::election::ask::Asks;
 use crate::election::{Asked, Election, State, Tenure, format};
 use crate::meta::ledger::Generation;
 use crate::time::Instant;

@@ -8,8 +8,8 @@
 //! States: no session; a session not yet proved; a session proved until a moment. One proof is under way at
 //! a time. Pings and reads are no proof: a follower that is cut off from its leader answers them too.
 
+use crate::coordination::ask::Asks;
 use crate::coordination::{Effect, Outcome, Signal, Ticket, ZkSessionId};
-use crate::election::ask::Asks;
 use crate::time::{Duration, Instant};
 
 /// A session and what is known of it.

@@ -15,12 +15,13 @@
 //!
 //! Never serves, reads a source or writes a cursor: its owner does, as long as [`Election::stance`] allows it.
 
-pub mod ask;
 mod claim;
 pub mod lease;
 pub mod paths;
 pub mod presence;
 pub mod record;
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
@@ -30,11 +31,11 @@ use core::fmt;
 
 use bytes::Bytes;
 
+use crate::coordination::ask::Asks;
 use crate::coordination::{
     Effect, NodeRead, NodeStat, NodeVersion, Outcome, Refusal, Signal, Step, StepRefusal, Ticket,
     Value, ZkSessionId, Zxid,
 };
-use crate::election::ask::Asks;
 use crate::election::claim::Claim;
 use crate::election::paths::DestinationPaths;
 use crate::election::record::{RunningData, is_canald};

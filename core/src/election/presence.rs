@@ -6,10 +6,10 @@
 
 use bytes::Bytes;
 
+use crate::coordination::ask::Asks;
 use crate::coordination::{
     Effect, NodeLife, NodePath, Outcome, Refusal, Signal, Ticket, Value, ZkSessionId,
 };
-use crate::election::ask::Asks;
 use crate::time::{Duration, Instant};
 
 /// Time after which something that did not work is tried again.

@@ -1,16 +1,15 @@
 //! Elections against a naive ZooKeeper: one by one, and in crowds with faults.
 
 mod crowd;
-mod model;
 
 use alloc::string::String;
 
 use bytes::Bytes;
 
-use self::model::{Model, TIMEOUT};
 use super::lease::Lease;
 use super::presence::Presence;
 use super::record::CANDIDATE;
+use super::testing::{Model, TIMEOUT};
 use super::*;
 use crate::coordination::StepRefusal;
 use crate::identity::Destination;

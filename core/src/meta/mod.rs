@@ -4,6 +4,7 @@ pub mod cursor;
 pub mod java;
 pub mod json;
 pub mod ledger;
+pub mod nodes;
 pub mod record;
 
 pub use crate::identity;

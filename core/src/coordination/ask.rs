@@ -13,7 +13,7 @@ pub struct Asks {
 
 impl Asks {
     /// Asks for `effect`.
-    pub(super) fn ask(&mut self, effect: Effect) -> Ticket {
+    pub(crate) fn ask(&mut self, effect: Effect) -> Ticket {
         self.last += 1;
         let ticket = Ticket(self.last);
         self.queue.push_back((ticket, effect));
@@ -21,7 +21,7 @@ impl Asks {
     }
 
     /// The session is over: what nobody has taken is never asked.
-    pub(super) fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.queue.clear();
     }
 

@@ -12,33 +12,33 @@ use crate::coordination::{
 };
 use crate::time::{Duration, Instant};
 
-pub(super) const TIMEOUT: Duration = Duration::from_secs(6);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(6);
 
 #[derive(Debug, Default)]
-pub(super) struct Model {
+pub(crate) struct Model {
     nodes: BTreeMap<String, NodeRead>,
     last: i64,
     /// When the leader last heard of each session that lives.
     sessions: BTreeMap<ZkSessionId, Instant>,
     watches: BTreeMap<String, BTreeSet<(ZkSessionId, Ticket)>>,
     /// Watches that fired, to be delivered.
-    pub(super) fired: Vec<(ZkSessionId, Ticket)>,
+    pub(crate) fired: Vec<(ZkSessionId, Ticket)>,
 }
 
 impl Model {
-    pub(super) fn open(&mut self, now: Instant) -> ZkSessionId {
+    pub(crate) fn open(&mut self, now: Instant) -> ZkSessionId {
         self.last += 1;
         let id = ZkSessionId(self.last);
         self.sessions.insert(id, now);
         id
     }
 
-    pub(super) fn lives(&self, session: ZkSessionId) -> bool {
+    pub(crate) fn lives(&self, session: ZkSessionId) -> bool {
         self.sessions.contains_key(&session)
     }
 
     /// Ends every session that was not heard of for too long.
-    pub(super) fn expire(&mut self, now: Instant) {
+    pub(crate) fn expire(&mut self, now: Instant) {
         let is_over = |heard: &Instant| now.since(*heard) > TIMEOUT;
         let over: Vec<ZkSessionId> = self
             .sessions
@@ -61,19 +61,19 @@ impl Model {
         }
     }
 
-    pub(super) fn node(&self, path: &NodePath) -> Option<&NodeRead> {
+    pub(crate) fn node(&self, path: &NodePath) -> Option<&NodeRead> {
         self.nodes.get(path.as_str())
     }
 
     /// An operator deletes a node.
-    pub(super) fn remove(&mut self, path: &str) {
+    pub(crate) fn remove(&mut self, path: &str) {
         if self.nodes.remove(path).is_some() {
             self.fire(path);
         }
     }
 
     /// An operator writes a node.
-    pub(super) fn rewrite(&mut self, path: &NodePath, data: &'static [u8]) {
+    pub(crate) fn rewrite(&mut self, path: &NodePath, data: &'static [u8]) {
         if let Some(read) = self.nodes.get_mut(path.as_str()) {
             read.data = Bytes::from_static(data);
             read.stat.version = read.stat.version.next();
@@ -81,7 +81,7 @@ impl Model {
         }
     }
 
-    pub(super) fn perform(
+    pub(crate) fn perform(
         &mut self,
         now: Instant,
         session: ZkSessionId,
