@@ -8,6 +8,10 @@ use crate::time::Instant;
 /// The stage a destination is in, from first to last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stage {
+    /// Finding out, or settling, who owns the destination.
+    Electing,
+    /// Another server owns the destination.
+    StandingBy,
     /// Waiting before the source is tried again.
     BackingOff,
     /// Connecting to the source and learning what it is.
@@ -31,6 +35,8 @@ impl Stage {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Electing => "electing",
+            Self::StandingBy => "standing by",
             Self::BackingOff => "backing off",
             Self::Discovering => "discovering",
             Self::Locating => "locating",

@@ -15,6 +15,7 @@
 //!
 //! Never serves, reads a source or writes a cursor: its owner does, as long as [`Election::stance`] allows it.
 
+pub mod candidacy;
 mod claim;
 pub mod lease;
 pub mod paths;
@@ -86,6 +87,12 @@ pub struct Tenure {
 }
 
 impl Tenure {
+    /// Whether both are the same time of owning: RUN may have been rewritten in between.
+    #[must_use]
+    pub fn is_one_with(&self, other: &Self) -> bool {
+        (self.created, self.generation) == (other.created, other.generation)
+    }
+
     /// What each write of this tenure must begin with: RUN is as we left it, and nobody raised the generation.
     #[must_use]
     pub fn fence(&self, paths: &DestinationPaths) -> [Step; 2] {
@@ -178,6 +185,27 @@ pub enum State {
     Retrying(String, Instant),
     /// Done for good.
     Stopped,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Idle => f.write_str("waiting for a ZooKeeper session"),
+            Self::Preparing => f.write_str("making the nodes of the destination"),
+            Self::Looking => f.write_str("looking who owns the destination"),
+            Self::Standby(owner) => write!(f, "{owner} owns the destination"),
+            Self::Weighing => f.write_str("nobody owns the destination: looking who could"),
+            Self::Waiting(_) => f.write_str("others may take the destination first"),
+            Self::Claiming => f.write_str("claiming the destination"),
+            Self::Clearing => f.write_str("taking back what a former life of this server owned"),
+            Self::Unproved(_) => f.write_str("owning the destination, and proving the session"),
+            Self::Active(_) => f.write_str("owning the destination"),
+            Self::Draining(..) => f.write_str("giving the destination away: storing what must be"),
+            Self::Releasing => f.write_str("giving the destination away"),
+            Self::Retrying(why, _) => f.write_str(why),
+            Self::Stopped => f.write_str("the server stops"),
+        }
+    }
 }
 
 /// A server's candidacy for a destination.
@@ -432,14 +460,20 @@ impl Election {
         }
     }
 
-    /// A write of the tenure was refused by its fence: it is not the owner's any more.
-    pub fn fenced(&mut self, now: Instant, asks: &mut Asks) {
+    /// The tenure cannot go on, and another may: its fence refused a write, or its batch ids are used up.
+    pub fn fenced(&mut self, now: Instant, why: &str, asks: &mut Asks) {
         if self.tenure().is_some() {
-            self.lose(
-                now,
-                "a write was refused: RUN or the generation is another's",
-            );
+            self.lose(now, why);
             self.look(now, asks);
+        }
+    }
+
+    /// Until when what runs may serve; none if nothing may.
+    #[must_use]
+    pub const fn serves_until(&self) -> Option<Instant> {
+        match self.stance() {
+            Stance::Active(_) | Stance::Draining(_) => self.lease_until,
+            Stance::Passive => None,
         }
     }
 

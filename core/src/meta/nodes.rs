@@ -177,6 +177,12 @@ impl NodeMeta {
         }
     }
 
+    /// Whether the answer to `ticket` is for it.
+    #[must_use]
+    pub fn is_waiting_for(&self, ticket: Ticket) -> bool {
+        self.pending == Some(ticket)
+    }
+
     /// Takes an answer; false if it is the answer to something else.
     pub fn handle_outcome(
         &mut self,
