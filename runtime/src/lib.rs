@@ -16,6 +16,7 @@ pub mod pool;
 pub mod tls;
 pub mod watch;
 pub mod zone;
+pub mod zookeeper;
 
 #[cfg(feature = "daemon")]
 pub mod check;
