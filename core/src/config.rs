@@ -23,6 +23,8 @@ pub enum MetaMode {
     Memory,
     /// `file-instance.xml`: all of it is stored in a file.
     File,
+    /// `default-instance.xml`: all of it is stored in ZooKeeper, where the next owner finds it.
+    ZooKeeper,
 }
 
 /// Canal's sslMode.

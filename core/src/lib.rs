@@ -33,6 +33,7 @@ pub mod store;
 pub mod coordination;
 pub mod election;
 pub mod meta;
+pub mod node;
 pub mod request;
 
 pub mod client;

@@ -99,6 +99,7 @@ impl Exit {
     fn of_server(fault: &ServerFault) -> Self {
         match fault {
             ServerFault::Lock(fault) => Self::of_lock(fault),
+            ServerFault::Identity(_) => Self::Usage,
             ServerFault::Record { .. } => Self::Data,
             ServerFault::Config { .. } => Self::Usage,
             ServerFault::Listen { cause, .. } if cause.kind() == io::ErrorKind::AddrInUse => {

@@ -1,5 +1,8 @@
 //! `canald serve`
 
+use std::io;
+use std::net::{Ipv4Addr, UdpSocket};
+
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
@@ -28,13 +31,21 @@ pub fn run(config: ServerConfig) -> anyhow::Result<()> {
     runtime.block_on(serve(world, config))
 }
 
-async fn serve(world: OsWorld, config: ServerConfig) -> anyhow::Result<()> {
+async fn serve(world: OsWorld, mut config: ServerConfig) -> anyhow::Result<()> {
     // Before anything else: a signal during the start must not be missed.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let names = config.destinations.iter();
     let names = names.map(|d| d.instance.destination.as_str());
     let names = names.collect::<Vec<_>>().join(", ");
+    if let Some(cluster) = &mut config.cluster
+        && cluster.host.is_none()
+        && config.listen.ip().is_unspecified()
+    {
+        cluster.host = Some(own_address().context(
+            "this machine has no IPv4 address that others could reach: set canal.register.ip",
+        )?);
+    }
     let server = Server::start(world, config).await?;
     info!("ready on {} with {names}", server.address());
     let stop = async {
@@ -47,4 +58,13 @@ async fn serve(world: OsWorld, config: ServerConfig) -> anyhow::Result<()> {
     server.run(stop).await?;
     info!("stopped");
     Ok(())
+}
+
+/// The address from which this machine speaks to others: no packet is sent to find out.
+fn own_address() -> io::Result<String> {
+    /// Kept for documentation (RFC 5737): it is reached by the default route, where there is one.
+    const FAR_AWAY: (Ipv4Addr, u16) = (Ipv4Addr::new(192, 0, 2, 1), 9);
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    socket.connect(FAR_AWAY)?;
+    Ok(socket.local_addr()?.ip().to_string())
 }

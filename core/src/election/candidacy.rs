@@ -195,10 +195,11 @@ impl Candidacy {
             | State::Stopped => None,
         };
         let stage = match state {
-            State::Standby(_) | State::Waiting(_) | State::Weighing => Stage::StandingBy,
+            State::Standby(_) | State::Waiting(_) => Stage::StandingBy,
             State::Idle
             | State::Preparing
             | State::Looking
+            | State::Weighing
             | State::Claiming
             | State::Clearing
             | State::Unproved(_)

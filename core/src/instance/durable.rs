@@ -5,8 +5,8 @@
 //! flight at a time. What waits for durability (the first dump, a new subscription) names the version
 //! it needs.
 
+use alloc::boxed::Box;
 use alloc::string::String;
-use alloc::vec::Vec;
 
 use crate::config::MetaMode;
 use crate::meta::record::MetaRecord;
@@ -88,23 +88,22 @@ impl Durable {
         self.last_failure.as_deref()
     }
 
-    /// The bytes to write now, if a write is due.
-    pub fn poll_write(&mut self, now: Instant) -> Option<Vec<u8>> {
+    /// The record to write now, if a write is due.
+    pub fn poll_write(&mut self, now: Instant) -> Option<Box<MetaRecord>> {
         let due = self.stored < self.wanted && self.in_flight.is_none();
         let urgent = self.urgent > self.stored && self.last_failure.is_none();
         if !due || (now < self.not_before && !urgent) {
             return None;
         }
         self.in_flight = Some(self.wanted);
-        Some(match self.mode {
-            MetaMode::File => self.record.encode(),
+        Some(Box::new(match self.mode {
+            MetaMode::File | MetaMode::ZooKeeper => self.record.clone(),
             MetaMode::Memory => MetaRecord {
                 generation: self.record.generation,
                 gaps: self.record.gaps.clone(),
                 ..MetaRecord::default()
-            }
-            .encode(),
-        })
+            },
+        }))
     }
 
     /// The write under way has ended.

@@ -27,6 +27,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -106,7 +107,7 @@ pub enum Output {
     /// Decode a job.
     Decode(DecodeJob),
     /// Store the record, atomically and durably.
-    Save(Vec<u8>),
+    Save(Box<MetaRecord>),
     /// Something for operators to read.
     Report(Report),
 }
@@ -353,8 +354,8 @@ impl Instance {
             self.serve_waiting(now);
         }
         self.answer_saved();
-        if let Some(bytes) = self.durable.poll_write(now) {
-            self.outputs.push_back(Output::Save(bytes));
+        if let Some(record) = self.durable.poll_write(now) {
+            self.outputs.push_back(Output::Save(record));
         }
     }
 

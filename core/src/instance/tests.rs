@@ -198,8 +198,8 @@ impl Rig {
                 self.instance
                     .handle_input(self.now, Input::Decoded(id, decoded));
             }
-            Output::Save(bytes) => {
-                let record = MetaRecord::decode(&bytes).unwrap();
+            Output::Save(record) => {
+                let record = MetaRecord::decode(&record.encode()).unwrap();
                 self.steps.push(Step::Saving(Box::new(record)));
                 self.unsaved = true;
                 self.sync();

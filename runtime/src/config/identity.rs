@@ -2,7 +2,8 @@
 //!
 //! Server id and UUID follow from the data folder and the destination, so a restarted canald is the same
 //! replica to its source, which then ends the dump of the one before it (MySQL manual, "slave with the
-//! same server_uuid/server_id"). Two destinations, or two data folders, are two replicas.
+//! same server_uuid/server_id"). Two destinations, or two data folders, are two replicas. In a cluster the
+//! ZooKeeper servers stand for the folder: there a new owner ends the dump of one that is paused.
 
 use core::fmt::Write as _;
 
@@ -22,12 +23,12 @@ pub(super) struct ReplicaIdentity {
     pub(super) uuid: String,
 }
 
-/// The identity of `destination` with its data in `data_dir`.
-pub(super) fn derive(data_dir: &str, destination: &str) -> ReplicaIdentity {
+/// The identity of `destination` whose data lie in `home`: a data folder, or a cluster.
+pub(super) fn derive(home: &str, destination: &str) -> ReplicaIdentity {
     // A NUL cannot be part of a path, so no two pairs hash alike.
     let digest = Sha1::new()
         .chain_update(b"canald replica\0")
-        .chain_update(data_dir)
+        .chain_update(home)
         .chain_update(b"\0")
         .chain_update(destination)
         .finalize();

@@ -17,7 +17,7 @@ use super::layers::Layers;
 use super::problem::{Note, Origin, Problem};
 use super::start;
 use super::values;
-use super::{DestinationConfig, Overrides};
+use super::{ClusterConfig, DestinationConfig, Overrides};
 use crate::tls::{Pem, TlsPlan, TlsVersions};
 use crate::zone;
 
@@ -45,6 +45,8 @@ pub(super) struct Reading<'a> {
     pub(super) root: &'a Path,
     /// Where all destinations keep their data.
     pub(super) data: &'a Path,
+    /// The cluster; none where the server stands alone.
+    pub(super) cluster: Option<&'a ClusterConfig>,
     pub(super) problems: &'a mut Vec<Problem>,
     pub(super) notes: &'a mut Vec<Note>,
 }
@@ -120,8 +122,11 @@ impl Reading<'_> {
                 "the name of a MySQL user with REPLICATION SLAVE, REPLICATION CLIENT and SELECT",
             );
         }
-        let data = self.data.to_string_lossy();
-        let mut replica = identity::derive(&data, self.destination);
+        let home = self.cluster.map_or_else(
+            || self.data.to_string_lossy().into_owned(),
+            |cluster| cluster.zookeeper.name(),
+        );
+        let mut replica = identity::derive(&home, self.destination);
         let key = named("canal.instance.mysql.slaveId");
         if let Ok(id @ 1..) = self.layers.text(key).parse::<i64>() {
             match u32::try_from(id) {
@@ -293,14 +298,24 @@ impl Reading<'_> {
             Ok(Some(found)) => (own.as_str(), Some(found)),
             Ok(None) | Err(_) => (global.name, self.layers.find(global.name).ok().flatten()),
         };
+        let in_cluster = self.cluster.is_some();
         let Some(found) = found else {
-            return MetaMode::File;
+            return if in_cluster {
+                MetaMode::ZooKeeper
+            } else {
+                MetaMode::File
+            };
         };
         let cure = match found.value.rsplit(['/', ':']).next().unwrap_or_default() {
-            "memory-instance.xml" => return MetaMode::Memory,
-            "file-instance.xml" => return MetaMode::File,
+            "memory-instance.xml" if !in_cluster => return MetaMode::Memory,
+            "file-instance.xml" if !in_cluster => return MetaMode::File,
+            "default-instance.xml" if in_cluster => return MetaMode::ZooKeeper,
+            "memory-instance.xml" | "file-instance.xml" => {
+                "with canal.zkServers set, another server may go on with the destination, and must \
+                 find its cursors: use classpath:spring/default-instance.xml"
+            }
             "default-instance.xml" => {
-                "its cursors live in ZooKeeper, which canald has no mode for yet: use \
+                "its cursors live in ZooKeeper, and canal.zkServers is blank: set that, or use \
                  classpath:spring/file-instance.xml"
             }
             "group-instance.xml" => {

@@ -119,7 +119,6 @@ impl Key {
 /// Slots of the largest ring.
 pub const RING_MAX: u64 = canald_core::store::RING_ENTRIES_MAX as u64;
 
-const ZOOKEEPER: &str = "acts with ZooKeeper alone";
 const ADMIN: &str = "acts with a canal-admin alone";
 const MQ: &str = "acts with another canal.serverMode alone";
 const HISTORY: &str =
@@ -163,8 +162,16 @@ pub const KEYS: &[Key] = &[
     server("canal.file.data.dir", Kind::Text, "../conf"),
     server("canal.file.flush.period", MILLIS, "1000").inert(AT_ONCE),
     server("canal.id", Kind::Text, "").inert("canal does not use it either"),
-    instance("canal.instance.binlog.format", Kind::Words(&["ROW", "STATEMENT", "MIXED"]), ""),
-    instance("canal.instance.binlog.image", Kind::Words(&["FULL", "MINIMAL", "NOBLOB"]), ""),
+    instance(
+        "canal.instance.binlog.format",
+        Kind::Words(&["ROW", "STATEMENT", "MIXED"]),
+        "",
+    ),
+    instance(
+        "canal.instance.binlog.image",
+        Kind::Words(&["FULL", "MINIMAL", "NOBLOB"]),
+        "",
+    ),
     instance("canal.instance.connectionCharset", Kind::Charset, "UTF-8"),
     instance("canal.instance.connectionCharsetNumber", Kind::Text, "")
         .inert("canal.instance.connectionCharset took its place"),
@@ -176,7 +183,12 @@ pub const KEYS: &[Key] = &[
         "canald runs no statements to test a source: set it to false; dead links are found by the \
          binlog's own heartbeats",
     ),
-    instance("canal.instance.detecting.heartbeatHaEnable", Kind::Switch, "false").refused(
+    instance(
+        "canal.instance.detecting.heartbeatHaEnable",
+        Kind::Switch,
+        "false",
+    )
+    .refused(
         Acts::WhenTrue,
         "canald does not switch between two sources: set it to false and give it one address that \
          follows the primary",
@@ -189,7 +201,11 @@ pub const KEYS: &[Key] = &[
         "canald does not read passwords encrypted by druid: set it to false and give the password \
          through the environment variable canal.instance.dbPassword",
     ),
-    instance("canal.instance.fallbackIntervalInSeconds", Kind::Count(0, 31_536_000), "60"),
+    instance(
+        "canal.instance.fallbackIntervalInSeconds",
+        Kind::Count(0, 31_536_000),
+        "60",
+    ),
     instance("canal.instance.filter.black.field", Kind::Text, ""),
     instance("canal.instance.filter.black.regex", Kind::Text, ""),
     instance("canal.instance.filter.dml.delete", Kind::Switch, "false"),
@@ -204,29 +220,77 @@ pub const KEYS: &[Key] = &[
     instance("canal.instance.filter.regex", Kind::Text, ""),
     instance("canal.instance.filter.rows", Kind::Switch, "false"),
     instance("canal.instance.filter.table.error", Kind::Switch, "false"),
-    instance("canal.instance.filter.transaction.entry", Kind::Switch, "false"),
+    instance(
+        "canal.instance.filter.transaction.entry",
+        Kind::Switch,
+        "false",
+    ),
     instance("canal.instance.get.ddl.isolation", Kind::Switch, "false"),
     server("canal.instance.global.lazy", Kind::Switch, "false").refused(Acts::WhenTrue, LAZY),
     server("canal.instance.global.manager.address", Kind::Text, "").inert(ADMIN),
     server("canal.instance.global.mode", Kind::Text, "spring")
         .refused(Acts::UnlessOneOf(&["spring"]), MODE),
-    server("canal.instance.global.spring.xml", Kind::Text, "classpath:spring/file-instance.xml"),
+    server(
+        "canal.instance.global.spring.xml",
+        Kind::Text,
+        "classpath:spring/file-instance.xml",
+    ),
     instance("canal.instance.gtidon", Kind::Switch, "false"),
     instance("canal.instance.master.address", Kind::HostPort, ""),
-    instance("canal.instance.master.clientCertificateKeyStorePassword", Kind::Secret, "")
-        .inert("canald reads unencrypted private keys"),
-    instance("canal.instance.master.clientCertificateKeyStoreType", Kind::Text, ""),
-    instance("canal.instance.master.clientCertificateKeyStoreUrl", Kind::Text, ""),
+    instance(
+        "canal.instance.master.clientCertificateKeyStorePassword",
+        Kind::Secret,
+        "",
+    )
+    .inert("canald reads unencrypted private keys"),
+    instance(
+        "canal.instance.master.clientCertificateKeyStoreType",
+        Kind::Text,
+        "",
+    ),
+    instance(
+        "canal.instance.master.clientCertificateKeyStoreUrl",
+        Kind::Text,
+        "",
+    ),
     instance("canal.instance.master.gtid", Kind::Text, ""),
     instance("canal.instance.master.journal.name", Kind::Text, ""),
-    instance("canal.instance.master.position", Kind::Count(0, u64::MAX), ""),
-    instance("canal.instance.master.sslMode", Kind::Word(SSL_MODES), "DISABLED"),
-    instance("canal.instance.master.timestamp", Kind::Count(0, i64::MAX as u64), ""),
-    instance("canal.instance.master.tlsVersions", Kind::Words(TLS_VERSIONS), ""),
-    instance("canal.instance.master.trustCertificateKeyStorePassword", Kind::Secret, "")
-        .inert("a PEM file of certificates has no password"),
-    instance("canal.instance.master.trustCertificateKeyStoreType", Kind::Text, ""),
-    instance("canal.instance.master.trustCertificateKeyStoreUrl", Kind::Text, ""),
+    instance(
+        "canal.instance.master.position",
+        Kind::Count(0, u64::MAX),
+        "",
+    ),
+    instance(
+        "canal.instance.master.sslMode",
+        Kind::Word(SSL_MODES),
+        "DISABLED",
+    ),
+    instance(
+        "canal.instance.master.timestamp",
+        Kind::Count(0, i64::MAX as u64),
+        "",
+    ),
+    instance(
+        "canal.instance.master.tlsVersions",
+        Kind::Words(TLS_VERSIONS),
+        "",
+    ),
+    instance(
+        "canal.instance.master.trustCertificateKeyStorePassword",
+        Kind::Secret,
+        "",
+    )
+    .inert("a PEM file of certificates has no password"),
+    instance(
+        "canal.instance.master.trustCertificateKeyStoreType",
+        Kind::Text,
+        "",
+    ),
+    instance(
+        "canal.instance.master.trustCertificateKeyStoreUrl",
+        Kind::Text,
+        "",
+    ),
     instance("canal.instance.master1.address", Kind::Text, "").refused(Acts::WhenSet, GROUP),
     instance("canal.instance.master1.gtid", Kind::Text, "").inert(GROUP),
     instance("canal.instance.master1.journal.name", Kind::Text, "").inert(GROUP),
@@ -237,9 +301,21 @@ pub const KEYS: &[Key] = &[
     instance("canal.instance.master2.journal.name", Kind::Text, "").inert(GROUP),
     instance("canal.instance.master2.position", Kind::Text, "").inert(GROUP),
     instance("canal.instance.master2.timestamp", Kind::Text, "").inert(GROUP),
-    instance("canal.instance.memory.batch.mode", Kind::Word(&["MEMSIZE", "ITEMSIZE"]), "MEMSIZE"),
-    instance("canal.instance.memory.buffer.memunit", Kind::Count(1, 1 << 30), "1024"),
-    instance("canal.instance.memory.buffer.size", Kind::Power(1, RING_MAX), "16384"),
+    instance(
+        "canal.instance.memory.batch.mode",
+        Kind::Word(&["MEMSIZE", "ITEMSIZE"]),
+        "MEMSIZE",
+    ),
+    instance(
+        "canal.instance.memory.buffer.memunit",
+        Kind::Count(1, 1 << 30),
+        "1024",
+    ),
+    instance(
+        "canal.instance.memory.buffer.size",
+        Kind::Power(1, RING_MAX),
+        "16384",
+    ),
     instance("canal.instance.memory.rawEntry", Kind::Switch, "true")
         .inert("canald keeps entries encoded in any case"),
     instance("canal.instance.multi.stream.on", Kind::Switch, "false").refused(
@@ -266,20 +342,48 @@ pub const KEYS: &[Key] = &[
         "canald does not switch between two sources: leave it blank and give \
          canal.instance.master.address a name that follows the primary",
     ),
-    instance("canal.instance.standby.clientCertificateKeyStorePassword", Kind::Secret, "")
-        .inert(STANDBY),
-    instance("canal.instance.standby.clientCertificateKeyStoreType", Kind::Text, "").inert(STANDBY),
-    instance("canal.instance.standby.clientCertificateKeyStoreUrl", Kind::Text, "").inert(STANDBY),
+    instance(
+        "canal.instance.standby.clientCertificateKeyStorePassword",
+        Kind::Secret,
+        "",
+    )
+    .inert(STANDBY),
+    instance(
+        "canal.instance.standby.clientCertificateKeyStoreType",
+        Kind::Text,
+        "",
+    )
+    .inert(STANDBY),
+    instance(
+        "canal.instance.standby.clientCertificateKeyStoreUrl",
+        Kind::Text,
+        "",
+    )
+    .inert(STANDBY),
     instance("canal.instance.standby.gtid", Kind::Text, "").inert(STANDBY),
     instance("canal.instance.standby.journal.name", Kind::Text, "").inert(STANDBY),
     instance("canal.instance.standby.position", Kind::Text, "").inert(STANDBY),
     instance("canal.instance.standby.sslMode", Kind::Text, "").inert(STANDBY),
     instance("canal.instance.standby.timestamp", Kind::Text, "").inert(STANDBY),
     instance("canal.instance.standby.tlsVersions", Kind::Text, "").inert(STANDBY),
-    instance("canal.instance.standby.trustCertificateKeyStorePassword", Kind::Secret, "")
-        .inert(STANDBY),
-    instance("canal.instance.standby.trustCertificateKeyStoreType", Kind::Text, "").inert(STANDBY),
-    instance("canal.instance.standby.trustCertificateKeyStoreUrl", Kind::Text, "").inert(STANDBY),
+    instance(
+        "canal.instance.standby.trustCertificateKeyStorePassword",
+        Kind::Secret,
+        "",
+    )
+    .inert(STANDBY),
+    instance(
+        "canal.instance.standby.trustCertificateKeyStoreType",
+        Kind::Text,
+        "",
+    )
+    .inert(STANDBY),
+    instance(
+        "canal.instance.standby.trustCertificateKeyStoreUrl",
+        Kind::Text,
+        "",
+    )
+    .inert(STANDBY),
     instance("canal.instance.standby1.address", Kind::Text, "").refused(Acts::WhenSet, GROUP),
     instance("canal.instance.standby1.gtid", Kind::Text, "").inert(GROUP),
     instance("canal.instance.standby1.journal.name", Kind::Text, "").inert(GROUP),
@@ -290,7 +394,11 @@ pub const KEYS: &[Key] = &[
     instance("canal.instance.standby2.journal.name", Kind::Text, "").inert(GROUP),
     instance("canal.instance.standby2.position", Kind::Text, "").inert(GROUP),
     instance("canal.instance.standby2.timestamp", Kind::Text, "").inert(GROUP),
-    instance("canal.instance.transaction.size", Kind::Power(1, RING_MAX), "1024"),
+    instance(
+        "canal.instance.transaction.size",
+        Kind::Power(1, RING_MAX),
+        "1024",
+    ),
     instance("canal.instance.tsdb.dbPassword", Kind::Secret, "").inert(HISTORY),
     instance("canal.instance.tsdb.dbUsername", Kind::Text, "").inert(HISTORY),
     instance("canal.instance.tsdb.dir", Kind::Text, "").inert(HISTORY),
@@ -303,7 +411,7 @@ pub const KEYS: &[Key] = &[
     server("canal.metrics.pull.port", Kind::Number, "11112"),
     server("canal.passwd", Kind::Sha1, ""),
     server("canal.port", PORT, "11111"),
-    server("canal.register.ip", Kind::Text, "").inert(ZOOKEEPER),
+    server("canal.register.ip", Kind::Text, ""),
     server("canal.serverMode", Kind::Text, "tcp").refused(
         Acts::UnlessOneOf(&["tcp"]),
         "canald serves canal's TCP protocol alone: set it to tcp and let a client (canal-adapter, \
@@ -311,22 +419,39 @@ pub const KEYS: &[Key] = &[
     ),
     server("canal.socketChannel", Kind::Text, "").inert("canald has one kind of socket"),
     server("canal.user", Kind::Text, ""),
-    server("canal.withoutNetty", Kind::Switch, "false")
-        .refused(Acts::WhenTrue, "without its TCP service canald would serve nobody: set it to false"),
-    server("canal.zkServers", Kind::Text, "").refused(
-        Acts::WhenSet,
-        "canald has no ZooKeeper mode yet: leave it blank and run one canald for these destinations",
+    server("canal.withoutNetty", Kind::Switch, "false").refused(
+        Acts::WhenTrue,
+        "without its TCP service canald would serve nobody: set it to false",
     ),
-    server("canal.zookeeper.flush.period", MILLIS, "1000").inert(ZOOKEEPER),
-    instance("canald.charset.mode", Kind::Word(&["column", "connection"]), "column"),
+    server("canal.zkServers", Kind::Text, ""),
+    server("canal.zookeeper.flush.period", MILLIS, "1000")
+        .inert("canald writes a cursor as soon as it moves"),
+    instance(
+        "canald.charset.mode",
+        Kind::Word(&["column", "connection"]),
+        "column",
+    ),
     server("canald.decode.threads", Kind::Count(1, 1024), ""),
     instance("canald.enum.text", Kind::Switch, "false"),
-    instance("canald.filter.subscribe", Kind::Word(&["replace", "intersect"]), "replace"),
+    instance(
+        "canald.filter.subscribe",
+        Kind::Word(&["replace", "intersect"]),
+        "replace",
+    ),
     instance("canald.get.linger.ms", Kind::Count(0, 60_000), "0"),
     instance("canald.reader.idle.seconds", SECONDS, "60"),
-    instance("canald.schema.lookahead.bytes", Kind::Count(0, 1 << 40), "67108864"),
+    instance(
+        "canald.schema.lookahead.bytes",
+        Kind::Count(0, 1 << 40),
+        "67108864",
+    ),
     instance("canald.switch.by.time", Kind::Switch, "false"),
     instance("canald.timezone", Kind::Zone, ""),
+    server(
+        "canald.zookeeper.session.timeout.ms",
+        Kind::Count(1000, 600_000),
+        "10000",
+    ),
     instance("db.semi", Kind::Text, "0").refused(
         Acts::UnlessOneOf(&["0"]),
         "canald does not acknowledge semi-synchronously: remove it",

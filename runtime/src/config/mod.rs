@@ -24,6 +24,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::{Component, Path, PathBuf};
 
 use canald_core::config::{Credentials, InstanceConfig, SslMode};
+use canald_core::time::Duration;
 
 use self::keys::{Acts, Key, Kind, Meaning, Scope, Status, named};
 pub use self::layers::Environment;
@@ -31,6 +32,7 @@ use self::layers::{Layers, PropertyFile};
 pub use self::problem::{Note, Origin, Problem, Problems};
 pub use self::source_url::{SourceUrl, SourceUrlError};
 use crate::tls::TlsPlan;
+use crate::zookeeper::ZooKeeperConfig;
 
 /// Destinations of one server: more are a slip in `canal.destinations.expr`.
 pub const DESTINATIONS_MAX: usize = 10_000;
@@ -67,6 +69,15 @@ pub struct AdminConfig {
     pub credentials: Credentials,
 }
 
+/// The cluster that the server is one of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterConfig {
+    /// `canal.zkServers` and `canald.zookeeper.session.timeout.ms`.
+    pub zookeeper: ZooKeeperConfig,
+    /// `canal.register.ip`, or `canal.ip`: where clients reach this server. None if neither is set.
+    pub host: Option<String>,
+}
+
 /// Everything that `canald serve` is told.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
@@ -78,6 +89,8 @@ pub struct ServerConfig {
     pub admin: AdminConfig,
     /// `canal.metrics.pull.port`; none if it is switched off.
     pub metrics_port: Option<u16>,
+    /// The cluster; none where `canal.zkServers` is blank.
+    pub cluster: Option<ClusterConfig>,
     /// Threads that decode for all destinations: `canald.decode.threads`.
     pub decode_threads: usize,
     /// The data folder, absolute: one canald at a time (`canal.file.data.dir`).
@@ -263,6 +276,7 @@ fn assemble(
     let mut config = self::server(&layers, data, &mut problems);
     for (layers, destination) in each.iter().zip(&chosen) {
         let (conf, root, data) = (&conf, &root, &config.data);
+        let cluster = config.cluster.as_ref();
         let (layers, problems, notes) = (*layers, &mut problems, &mut notes);
         let reading = instance::Reading {
             layers,
@@ -271,6 +285,7 @@ fn assemble(
             conf,
             root,
             data,
+            cluster,
             problems,
             notes,
         };
@@ -316,6 +331,7 @@ fn server(layers: &Layers<'_>, data: PathBuf, problems: &mut Vec<Problem>) -> Se
         metrics_port: u16::try_from(text("canal.metrics.pull.port").parse().unwrap_or(0_i64))
             .ok()
             .filter(|port| *port > 0),
+        cluster: cluster(layers, problems),
         decode_threads: decode_threads(layers),
         data,
         destinations: Vec::new(),
@@ -477,6 +493,42 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Problem {
 /// `path` from the working folder; what cannot be told (that folder is gone) stays as it is.
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.into())
+}
+
+fn cluster(layers: &Layers<'_>, problems: &mut Vec<Problem>) -> Option<ClusterConfig> {
+    let text = |name: &str| layers.text(named(name));
+    let malformed = |key: &str, value: String, expected: String| Problem::Malformed {
+        at: layers.origin(&[key]),
+        key: key.into(),
+        value,
+        expected,
+    };
+    let servers = text("canal.zkServers");
+    if servers.is_empty() {
+        return None;
+    }
+    let mut zookeeper = match ZooKeeperConfig::parse(&servers) {
+        Ok(zookeeper) => zookeeper,
+        Err(fault) => {
+            let expected = format!("host:port,host:port ({fault})");
+            problems.push(malformed("canal.zkServers", servers, expected));
+            return None;
+        }
+    };
+    let millis = layers.count(named("canald.zookeeper.session.timeout.ms"));
+    zookeeper.session_timeout = Duration::from_millis(millis);
+    let mut hosts = ["canal.register.ip", "canal.ip"]
+        .map(|key| (key, text(key)))
+        .into_iter();
+    let host = hosts.find(|(_, host)| !host.is_empty());
+    if let Some((key, host)) = &host
+        && host.contains(':')
+    {
+        let expected = "a host name or an IPv4 address: canal's clients take no other".into();
+        problems.push(malformed(key, host.clone(), expected));
+    }
+    let host = host.map(|(_, host)| host);
+    Some(ClusterConfig { zookeeper, host })
 }
 
 /// A path of canal's files: relative ones begin in a `bin` beside the conf folder, whatever that folder

@@ -127,7 +127,7 @@ fn every_fault_is_told_at_once_with_its_place() {
     let folder = Folder::new("all");
     folder.write(
         "canal.properties",
-        "canal.destinations = d\ncanal.prot = 1\ncanal.port = many\ncanal.zkServers = zk:2181\n\
+        "canal.destinations = d\ncanal.prot = 1\ncanal.port = many\ncanal.zkServers = zk:many\n\
          canal.passwd = \\u12\ncanal.user = me\n",
     );
     folder.write(
@@ -142,7 +142,7 @@ fn every_fault_is_told_at_once_with_its_place() {
         "d/instance.properties:1: canal.instance.master.address = db: expected host:port",
         "d/instance.properties:2: canal.instance.gtidon = maybe: expected true or false",
         "canal.properties:3: canal.port = many: expected a whole number from 0 to 65535",
-        "canal.properties:4: canal.zkServers = zk:2181 is not supported: canald has no ZooKeeper",
+        "canal.properties:4: canal.zkServers = zk:many: expected host:port,host:port (zk:many: the port",
         "d/instance.properties:4: canal.instance.enableDruid = true is not supported",
         "destination d has no canal.instance.dbUsername: set it in d/instance.properties",
         "d/instance.properties:3: canal.instance.transaction.size = 1024 exceeds",
@@ -742,5 +742,72 @@ fn every_supported_key_changes_something() {
         };
         let after = built(&format!("{with}{extra}{} = {value}\n", key.name));
         assert_ne!(before, after, "{} = {value} changes nothing", key.name);
+    }
+}
+
+/// The lines of a server that is one of a cluster, with `more`.
+fn in_cluster(more: &str) -> String {
+    format!(
+        "{SERVER}canal.zkServers = zk2:2182,zk1/canal\n\
+         canal.instance.global.spring.xml = classpath:spring/default-instance.xml\n{more}"
+    )
+}
+
+#[test]
+fn a_cluster_is_joined_where_zookeeper_is_named() {
+    let folder = Folder::new("cluster");
+    folder.write("d/instance.properties", INSTANCE);
+    folder.write("canal.properties", in_cluster("canal.register.ip = db1\n"));
+    let config = folder.load().unwrap();
+    let cluster = config.cluster.unwrap();
+    assert_eq!(cluster.host.as_deref(), Some("db1"));
+    assert_eq!(
+        cluster.zookeeper.connect_string(),
+        "zk2:2182,zk1:2181/canal"
+    );
+    assert_eq!(cluster.zookeeper.session_timeout.as_secs(), 10);
+    assert_eq!(config.destinations[0].instance.meta, MetaMode::ZooKeeper);
+    let here = config.destinations[0].instance.source.clone();
+    let other = Folder::new("cluster-other");
+    other.write("d/instance.properties", INSTANCE);
+    let more = "canald.zookeeper.session.timeout.ms = 2000\ncanal.ip = 10.0.0.7\n";
+    other.write("canal.properties", in_cluster(more));
+    let config = other.load().unwrap();
+    let cluster = config.cluster.unwrap();
+    assert_eq!(cluster.host.as_deref(), Some("10.0.0.7"));
+    assert_eq!(cluster.zookeeper.session_timeout.as_secs(), 2);
+    let there = &config.destinations[0].instance.source;
+    assert_eq!(
+        (here.replica_server_id, &here.replica_uuid),
+        (there.replica_server_id, &there.replica_uuid),
+        "to the source all servers of a cluster are one replica"
+    );
+}
+
+#[test]
+fn a_cluster_keeps_its_cursors_where_the_next_owner_finds_them() {
+    for xml in ["file-instance.xml", "memory-instance.xml"] {
+        let folder = Folder::new("cluster-xml");
+        folder.write("d/instance.properties", INSTANCE);
+        let lines = in_cluster("").replace("default-instance.xml", xml);
+        folder.write("canal.properties", lines);
+        let told = folder.problems();
+        assert!(told[0].contains("another server may go on"), "{told:?}");
+    }
+    for (line, part) in [
+        (
+            "canal.register.ip = ::1\n",
+            "canal.register.ip = ::1: expected a host name or an IPv4",
+        ),
+        (
+            "canald.zookeeper.session.timeout.ms = 5\n",
+            "expected a whole number from 1000",
+        ),
+    ] {
+        let folder = Folder::new("cluster-bad");
+        folder.write("d/instance.properties", INSTANCE);
+        folder.write("canal.properties", in_cluster(line));
+        let told = folder.problems();
+        assert!(told[0].contains(part), "{told:?}");
     }
 }

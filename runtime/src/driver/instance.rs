@@ -5,33 +5,29 @@
 //! read; the source cannot starve, because a client waits for its answer before it asks again.
 
 use core::future::poll_fn;
-use core::pin::Pin;
 use core::task::{Context, Poll};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use canald_core::instance::{Input, Instance, LinkId, Output, Report, Weight};
 use canald_core::meta::identity::Destination;
 use canald_core::pipeline::decode::{Decoded, decode};
 use canald_core::pipeline::job::{DecodeJob, JobId};
 use canald_core::pipeline::window::JOBS_MAX;
-use canald_core::request::SessionId;
 use canald_core::status::Stage;
+use canald_core::time::Instant;
 use canald_handoff::Ring;
 use thiserror::Error;
 use tokio::sync::Notify;
-use tokio::sync::mpsc::{Receiver, UnboundedSender};
 use tracing::{debug, error, info, trace, warn};
 
 use crate::clock::Clock as _;
 use crate::config::DestinationConfig;
-use crate::driver::inbox::{ToInstance, ToSession, close_reason};
+use crate::driver::inbox::{Inbox, Lease, ToInstance, ToSession, close_reason};
 use crate::driver::link::{Link, LinkEvent};
-use crate::driver::record;
+use crate::driver::record::{Keeper, Saving};
 use crate::driver::trace::Shown;
 use crate::env::World;
-use crate::files::{FileFault, Files as _};
 use crate::pool::Pool as _;
 use crate::watch;
 
@@ -54,17 +50,13 @@ pub struct Standing {
     pub failed_at_start: bool,
 }
 
-type Saving = Pin<Box<dyn Future<Output = Result<(), FileFault>> + Send>>;
-
 /// What came first.
 enum Event {
     Stop,
     Message(ToInstance),
-    /// Nobody is left who could send a message.
-    InboxOver,
     Decoded(JobId, Decoded),
     Lost,
-    Saved(Result<(), FileFault>),
+    Saved(Result<(), String>),
     Link(LinkId, LinkEvent),
     Timer,
 }
@@ -76,36 +68,45 @@ pub struct InstanceDriver<W: World> {
     destination: Destination,
     machine: Instance,
     links: BTreeMap<LinkId, Link<W::Net>>,
-    sessions: BTreeMap<SessionId, UnboundedSender<ToSession>>,
+    keeper: Keeper<W::Files>,
+    /// Until when it may serve; none if that has no end.
+    lease: Option<watch::Receiver<Instant>>,
     jobs: Ring<(JobId, Decoded)>,
     decoded: Arc<Notify>,
     saving: Option<Saving>,
-    standing: watch::Sender<Standing>,
+    standing: Arc<watch::Sender<Standing>>,
 }
 
 impl<W: World> InstanceDriver<W> {
-    /// A driver for `machine`.
+    /// A driver for `machine`, whose record `keeper` keeps. What it is doing is told by `standing`.
     #[must_use]
-    pub fn new(world: W, config: DestinationConfig, machine: Instance) -> Self {
-        let standing = standing(&machine);
+    pub fn new(
+        world: W,
+        config: DestinationConfig,
+        machine: Instance,
+        keeper: Keeper<W::Files>,
+        standing: Arc<watch::Sender<Standing>>,
+    ) -> Self {
         Self {
             world,
             destination: config.instance.destination.clone(),
             config,
             machine,
             links: BTreeMap::new(),
-            sessions: BTreeMap::new(),
+            keeper,
+            lease: None,
             jobs: Ring::new(JOBS_MAX.next_power_of_two()),
             decoded: Arc::new(Notify::new()),
             saving: None,
-            standing: watch::Sender::new(standing),
+            standing,
         }
     }
 
-    /// Follows what the destination is doing.
+    /// It serves until the moment that `lease` says, and does nothing after it.
     #[must_use]
-    pub fn standing(&self) -> watch::Receiver<Standing> {
-        self.standing.subscribe()
+    pub fn under(mut self, lease: watch::Receiver<Instant>) -> Self {
+        self.lease = Some(lease);
+        self
     }
 
     /// Runs until `stop` is true and all is stored.
@@ -114,32 +115,39 @@ impl<W: World> InstanceDriver<W> {
     /// [`WorkerLost`]
     pub async fn run(
         mut self,
-        inbox: Receiver<ToInstance>,
+        inbox: &mut Inbox,
         mut stop: watch::Receiver<bool>,
     ) -> Result<(), WorkerLost> {
         let mut stopping = false;
-        // Once the last session is gone the inbox is over, and always ready to say so.
-        let mut inbox = Some(inbox);
         loop {
-            self.carry_out();
+            self.carry_out(inbox);
             if stopping && self.machine.is_stopped() {
                 return Ok(());
             }
-            match self.wait(&mut inbox, &mut stop, stopping).await {
+            let event = self.wait(inbox, &mut stop, stopping).await;
+            if self.is_over() {
+                // Whoever runs it ends it; until then nothing of it may be seen.
+                core::future::pending::<()>().await;
+            }
+            match event {
                 Event::Stop => {
                     stopping = true;
                     self.tell(Input::Stop);
                 }
                 Event::Message(message) => {
                     self.hear(message);
-                    self.hear_more(inbox.as_mut());
+                    for _ in 1..MESSAGES_AT_ONCE {
+                        let Some(message) = inbox.next_now() else {
+                            break;
+                        };
+                        self.hear(message);
+                    }
                 }
-                Event::InboxOver => inbox = None,
                 Event::Decoded(job, decoded) => self.tell(Input::Decoded(job, decoded)),
                 Event::Lost => return Err(WorkerLost),
                 Event::Saved(result) => {
                     self.saving = None;
-                    self.tell(Input::Saved(result.map_err(|fault| fault.to_string())));
+                    self.tell(Input::Saved(result));
                 }
                 Event::Link(link, event) => self.link_event(link, event),
                 Event::Timer => {}
@@ -160,29 +168,22 @@ impl<W: World> InstanceDriver<W> {
         self.machine.handle_input(now, input);
     }
 
-    /// Takes what else is in the inbox, up to a bound.
-    fn hear_more(&mut self, inbox: Option<&mut Receiver<ToInstance>>) {
-        let Some(inbox) = inbox else { return };
-        for _ in 1..MESSAGES_AT_ONCE {
-            let Ok(message) = inbox.try_recv() else {
-                return;
-            };
-            self.hear(message);
+    fn hear(&mut self, message: ToInstance) {
+        match message {
+            ToInstance::Request(id, request, _) => self.tell(Input::Request(id, request)),
+            ToInstance::Withdraw(id) => self.tell(Input::RequestGone(id)),
+            ToInstance::Gone(session) => self.tell(Input::SessionGone(session)),
         }
     }
 
-    fn hear(&mut self, message: ToInstance) {
-        match message {
-            ToInstance::Request(id, request, answers) => {
-                self.sessions.entry(id.session).or_insert(answers);
-                self.tell(Input::Request(id, request));
-            }
-            ToInstance::Withdraw(id) => self.tell(Input::RequestGone(id)),
-            ToInstance::Gone(session) => {
-                self.sessions.remove(&session);
-                self.tell(Input::SessionGone(session));
-            }
-        }
+    /// Whether the lease has ended.
+    fn is_over(&self) -> bool {
+        let now = self.world.clock().now();
+        self.until().is_some_and(|until| now >= until)
+    }
+
+    fn until(&self) -> Option<Instant> {
+        self.lease.as_ref().map(|lease| *lease.borrow())
     }
 
     fn link_event(&mut self, id: LinkId, event: LinkEvent) {
@@ -212,7 +213,7 @@ impl<W: World> InstanceDriver<W> {
     /// Waits for whatever comes first.
     async fn wait(
         &mut self,
-        inbox: &mut Option<Receiver<ToInstance>>,
+        inbox: &mut Inbox,
         stop: &mut watch::Receiver<bool>,
         stopping: bool,
     ) -> Event {
@@ -237,14 +238,14 @@ impl<W: World> InstanceDriver<W> {
             _ = stop.wait_for(|stop| *stop), if !stopping => Event::Stop,
             event = next_decoded(jobs, decoded) => event,
             result = poll_fn(|cx| poll_saving(saving, cx)) => Event::Saved(result),
-            event = next_message(inbox) => event,
+            message = inbox.next() => Event::Message(message),
             (id, event) = poll_fn(|cx| poll_links(machine, links, cx)) => Event::Link(id, event),
             () = timer => Event::Timer,
         }
     }
 
     /// Does what the machine wants, until it wants nothing.
-    fn carry_out(&mut self) {
+    fn carry_out(&mut self, inbox: &Inbox) {
         while let Some(output) = self.machine.poll_output() {
             trace!(destination = %self.destination, "instance > {}", Shown(&output));
             match output {
@@ -267,18 +268,22 @@ impl<W: World> InstanceDriver<W> {
                     self.links.remove(&id);
                 }
                 Output::Reply(id, reply) => {
-                    self.tell_session(id.session, ToSession::Reply(id, reply));
+                    let lease = self.until().map(|until| Lease {
+                        destination: self.destination.clone(),
+                        until,
+                    });
+                    inbox.tell(id.session, ToSession::Reply(id, reply, lease));
                 }
                 Output::CloseSession(session, cause) => {
                     info!(destination = %self.destination, "connection {} is closed: {cause}", session.0);
-                    self.tell_session(session, ToSession::Close(close_reason(cause)));
+                    inbox.tell(session, ToSession::Close(close_reason(cause)));
                 }
                 Output::Decode(job) => self.start(job),
-                Output::Save(bytes) => self.save(bytes.into()),
+                Output::Save(record) => self.saving = Some(self.keeper.save(record)),
                 Output::Report(report) => self.report(&report),
             }
         }
-        let standing = standing(&self.machine);
+        let standing = Standing::of(&self.machine);
         self.standing.send_if_modified(|known| {
             let changed = *known != standing;
             if changed {
@@ -287,13 +292,6 @@ impl<W: World> InstanceDriver<W> {
             }
             changed
         });
-    }
-
-    /// A session that has ended meanwhile needs no word.
-    fn tell_session(&self, session: SessionId, message: ToSession) {
-        if let Some(answers) = self.sessions.get(&session) {
-            let _ = answers.send(message);
-        }
     }
 
     fn start(&mut self, job: DecodeJob) {
@@ -305,12 +303,6 @@ impl<W: World> InstanceDriver<W> {
             let _wake = WakeOnDrop(decoded);
             claim.publish((job.id, decode(job)));
         });
-    }
-
-    fn save(&mut self, record: Bytes) {
-        let files = self.world.files().clone();
-        let path = record::path(&self.config.folder);
-        self.saving = Some(Box::pin(async move { files.save(&path, record).await }));
     }
 
     fn report(&self, report: &Report) {
@@ -332,12 +324,16 @@ impl Drop for WakeOnDrop {
     }
 }
 
-fn standing(machine: &Instance) -> Standing {
-    let status = machine.status();
-    Standing {
-        stage: status.stage,
-        reason: status.reason.clone(),
-        failed_at_start: machine.failed_at_start(),
+impl Standing {
+    /// What a machine is doing that runs.
+    #[must_use]
+    pub fn of(machine: &Instance) -> Self {
+        let status = machine.status();
+        Self {
+            stage: status.stage,
+            reason: status.reason.clone(),
+            failed_at_start: machine.failed_at_start(),
+        }
     }
 }
 
@@ -353,15 +349,7 @@ async fn next_decoded(jobs: &mut Ring<(JobId, Decoded)>, decoded: &Notify) -> Ev
     }
 }
 
-/// The next message; never, once the inbox is over.
-async fn next_message(inbox: &mut Option<Receiver<ToInstance>>) -> Event {
-    match inbox {
-        Some(inbox) => inbox.recv().await.map_or(Event::InboxOver, Event::Message),
-        None => core::future::pending().await,
-    }
-}
-
-fn poll_saving(saving: &mut Option<Saving>, cx: &mut Context<'_>) -> Poll<Result<(), FileFault>> {
+fn poll_saving(saving: &mut Option<Saving>, cx: &mut Context<'_>) -> Poll<Result<(), String>> {
     match saving {
         Some(saving) => saving.as_mut().poll(cx),
         None => Poll::Pending,

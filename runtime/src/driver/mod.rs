@@ -5,14 +5,20 @@
 //! |---|---|---|
 //! | [`server`] | – | the data folder, the port, one task per destination and per connection |
 //! | [`instance`] | `canald_core::instance::Instance` | the links to the source, decode jobs, the record |
+//! | [`owner`] | `canald_core::election::candidacy::Candidacy` | a destination in a cluster, and its instance's driver |
+//! | [`node`] | `canald_core::node::Node` | the proof of the ZooKeeper session |
 //! | [`session`] | `canald_core::session::Session` | one client's connection |
 //! | [`client`] | `canald_core::client::Client` | our own connection to a canal server |
 //! | [`probe`] | `canald_core::mysql::replica::Replica` | one look at a source |
 
 pub mod client;
+mod cluster;
+mod coordination;
 pub mod inbox;
 pub mod instance;
 pub mod link;
+pub mod node;
+pub mod owner;
 pub mod probe;
 pub mod record;
 pub mod server;

@@ -1,11 +1,14 @@
-//! The file of what a destination must not forget: where it lies, and how it is read at start.
+//! What a destination must not forget: its file, how it is read at start, and how it is kept.
 
+use core::future::Future;
+use core::pin::Pin;
 use std::path::{Path, PathBuf};
 
 use canald_core::meta::java::decode_meta_dat;
 use canald_core::meta::json::JsonFault;
 use canald_core::meta::record::{MetaFault, MetaRecord, Origin, choose};
 use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::files::{FileFault, Files, previous};
 
@@ -41,6 +44,46 @@ pub enum RecordFault {
         /// What is wrong.
         fault: JsonFault,
     },
+}
+
+/// A write of the record that is under way; the text says why it failed.
+pub type Saving = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
+
+/// A record that is to be stored by the owner's driver, and who is told when it is.
+pub type Order = (Box<MetaRecord>, oneshot::Sender<()>);
+
+/// Where the record of a destination is kept.
+#[derive(Debug)]
+pub enum Keeper<F> {
+    /// On the disk, in this file.
+    File(F, PathBuf),
+    /// In ZooKeeper, by the driver of the candidacy.
+    Owner(mpsc::UnboundedSender<Order>),
+}
+
+impl<F: Files> Keeper<F> {
+    /// Stores `record`.
+    pub fn save(&self, record: Box<MetaRecord>) -> Saving {
+        match self {
+            Self::File(files, path) => {
+                let (files, path) = (files.clone(), path.clone());
+                let bytes = record.encode().into();
+                Box::pin(async move {
+                    let saved = files.save(&path, bytes).await;
+                    saved.map_err(|fault| fault.to_string())
+                })
+            }
+            Self::Owner(orders) => {
+                let (done, stored) = oneshot::channel();
+                let sent = orders.send((record, done));
+                Box::pin(async move {
+                    let over = || "the destination is not owned here any more".to_owned();
+                    sent.map_err(|_| over())?;
+                    stored.await.map_err(|_| over())
+                })
+            }
+        }
+    }
 }
 
 /// What was read at start.

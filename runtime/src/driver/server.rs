@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use canald_core::config::Credentials;
 use canald_core::instance::{ConfigFault, Instance};
@@ -14,18 +15,20 @@ use canald_core::session::{AUTH_TIMEOUT_DEFAULT, Session, SessionConfig};
 use canald_core::time::Duration;
 use thiserror::Error;
 use tokio::sync::mpsc;
-use tokio::sync::mpsc::Receiver;
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
 use crate::clock::Clock as _;
-use crate::config::ServerConfig;
-use crate::driver::inbox::{Instances, ToInstance};
+use crate::config::{DestinationConfig, ServerConfig};
+use crate::driver::cluster::Cluster;
+use crate::driver::inbox::{Inbox, Instances};
 use crate::driver::instance::{InstanceDriver, Standing, WorkerLost};
-use crate::driver::record::{self, RecordFault};
+use crate::driver::node::NodeDriver;
+use crate::driver::owner::OwnerDriver;
+use crate::driver::record::{self, Keeper, RecordFault};
 use crate::driver::session::SessionDriver;
 use crate::env::World;
-use crate::files::{Files as _, LockFault};
+use crate::files::{FileFault, Files as _, LockFault};
 use crate::net::Net as _;
 use crate::watch;
 
@@ -44,6 +47,9 @@ pub enum ServerFault {
     /// The data folder is not ours.
     #[error(transparent)]
     Lock(#[from] LockFault),
+    /// The data folder does not keep who we are.
+    #[error(transparent)]
+    Identity(#[from] FileFault),
     /// A destination's record.
     #[error("destination {destination} does not start: {fault}")]
     Record {
@@ -82,6 +88,40 @@ pub enum ServerFault {
     NotStored,
 }
 
+/// A destination that is to be run.
+struct Driver<W: World> {
+    name: Destination,
+    kind: Kind<W>,
+    inbox: Inbox,
+}
+
+/// How a destination is run.
+enum Kind<W: World> {
+    /// By this server alone.
+    Alone(Box<InstanceDriver<W>>, Arc<watch::Sender<Standing>>),
+    /// By one server of a cluster.
+    Owner(Box<OwnerDriver<W>>),
+}
+
+impl<W: World> Kind<W> {
+    fn standing(&self) -> watch::Receiver<Standing> {
+        match self {
+            Self::Alone(_, standing) => standing.subscribe(),
+            Self::Owner(driver) => driver.standing(),
+        }
+    }
+
+    async fn run(self, mut inbox: Inbox, stop: watch::Receiver<bool>) -> Result<(), WorkerLost> {
+        match self {
+            Self::Alone(driver, _) => driver.run(&mut inbox, stop).await,
+            Self::Owner(driver) => {
+                driver.run(inbox, stop).await;
+                Ok(())
+            }
+        }
+    }
+}
+
 /// A server that has its folder and its port.
 pub struct Server<W: World> {
     world: W,
@@ -89,7 +129,8 @@ pub struct Server<W: World> {
     listener: <W::Net as crate::net::Net>::Listener,
     address: SocketAddr,
     instances: Instances,
-    drivers: Vec<(Destination, InstanceDriver<W>, Receiver<ToInstance>)>,
+    drivers: Vec<Driver<W>>,
+    node: Option<NodeDriver<W::Clock>>,
     _lock: <W::Files as crate::files::Files>::Lock,
 }
 
@@ -100,6 +141,17 @@ impl<W: World> Server<W> {
     /// [`ServerFault`]
     pub async fn start(world: W, config: ServerConfig) -> Result<Self, ServerFault> {
         let lock = world.files().lock(&config.data).await?;
+        let listen = |cause| ServerFault::Listen {
+            at: config.listen,
+            cause,
+        };
+        // Before anybody is told where to find it.
+        let listener = world.net().listen(config.listen).await.map_err(listen)?;
+        let address = world.net().local_addr(&listener).map_err(listen)?;
+        let cluster = match &config.cluster {
+            Some(cluster) => Some(Cluster::join(&world, &config.data, cluster, address).await?),
+            None => None,
+        };
         let names = config.destinations.iter();
         let names = names.map(|d| d.instance.destination.clone());
         let (instances, mut inboxes) = Instances::new(names);
@@ -108,36 +160,20 @@ impl<W: World> Server<W> {
             let name = destination.instance.destination.clone();
             let inbox = inboxes.remove(&name);
             let inbox = inbox.expect("the configuration names each destination once");
-            let loaded = record::load(world.files(), &destination.folder).await;
-            let loaded = loaded.map_err(|fault| ServerFault::Record {
-                destination: name.clone(),
-                fault,
-            })?;
-            for note in &loaded.notes {
-                warn!(destination = %name, "{note}");
-            }
-            let (seed, now) = (world.seed(), world.clock().now());
-            let instance = destination.instance.clone();
-            let machine = Instance::new(instance, loaded.record, seed, now);
-            let machine = machine.map_err(|fault| ServerFault::Config {
-                destination: name.clone(),
-                fault,
-            })?;
-            let driver = InstanceDriver::new(world.clone(), destination, machine);
-            drivers.push((name, driver, inbox));
+            let inbox = Inbox::new(inbox);
+            let kind = match &cluster {
+                Some(cluster) => Kind::Owner(Box::new(cluster.driver(&world, destination))),
+                None => alone(&world, destination).await?,
+            };
+            drivers.push(Driver { name, kind, inbox });
         }
-        let listen = |cause| ServerFault::Listen {
-            at: config.listen,
-            cause,
-        };
-        let listener = world.net().listen(config.listen).await.map_err(listen)?;
-        let address = world.net().local_addr(&listener).map_err(listen)?;
         Ok(Self {
             credentials: config.credentials,
             listener,
             address,
             instances,
             drivers,
+            node: cluster.map(|cluster| cluster.node),
             _lock: lock,
             world,
         })
@@ -153,7 +189,7 @@ impl<W: World> Server<W> {
     #[must_use]
     pub fn standings(&self) -> Vec<(Destination, watch::Receiver<Standing>)> {
         let drivers = self.drivers.iter();
-        let standings = drivers.map(|(name, driver, _)| (name.clone(), driver.standing()));
+        let standings = drivers.map(|driver| (driver.name.clone(), driver.kind.standing()));
         standings.collect()
     }
 
@@ -169,6 +205,7 @@ impl<W: World> Server<W> {
             listener,
             instances,
             drivers,
+            node,
             _lock,
             ..
         } = self;
@@ -183,10 +220,11 @@ impl<W: World> Server<W> {
             (sessions_stop, alive),
         );
         let mut running = Vec::new();
-        for (name, driver, inbox) in drivers {
-            let run = driver.run(inbox, instances_stop.clone());
+        for Driver { name, kind, inbox } in drivers {
+            let run = kind.run(inbox, instances_stop.clone());
             running.push((name, tokio::spawn(run)));
         }
+        let proving = node.map(|node| tokio::spawn(node.run()));
         let outcome = tokio::select! {
             biased;
             () = stop => Ok(()),
@@ -209,12 +247,44 @@ impl<W: World> Server<W> {
             () = ended(running) => true,
             () = world.clock().sleep_until(deadline) => false,
         };
+        if let Some(proving) = proving {
+            proving.abort();
+        }
         outcome.and(if stored {
             Ok(())
         } else {
             Err(ServerFault::NotStored)
         })
     }
+}
+
+/// The driver of a destination that this server runs alone.
+async fn alone<W: World>(world: &W, config: DestinationConfig) -> Result<Kind<W>, ServerFault> {
+    let name = config.instance.destination.clone();
+    let loaded = record::load(world.files(), &config.folder).await;
+    let loaded = loaded.map_err(|fault| ServerFault::Record {
+        destination: name.clone(),
+        fault,
+    })?;
+    for note in &loaded.notes {
+        warn!(destination = %name, "{note}");
+    }
+    let (seed, now) = (world.seed(), world.clock().now());
+    let machine = Instance::new(config.instance.clone(), loaded.record, seed, now);
+    let machine = machine.map_err(|fault| ServerFault::Config {
+        destination: name,
+        fault,
+    })?;
+    let standing = Arc::new(watch::Sender::new(Standing::of(&machine)));
+    let keeper = Keeper::File(world.files().clone(), record::path(&config.folder));
+    let driver = InstanceDriver::new(
+        world.clone(),
+        config,
+        machine,
+        keeper,
+        Arc::clone(&standing),
+    );
+    Ok(Kind::Alone(Box::new(driver), standing))
 }
 
 /// Takes connections for ever.

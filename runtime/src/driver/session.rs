@@ -18,7 +18,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tracing::{debug, info, trace};
 
 use crate::clock::Clock;
-use crate::driver::inbox::{Instances, ToInstance, ToSession};
+use crate::driver::inbox::{Instances, Lease, ToInstance, ToSession};
 use crate::driver::trace::Shown;
 use crate::watch;
 
@@ -44,6 +44,8 @@ pub struct SessionDriver<S, C> {
     told: BTreeSet<Destination>,
     answers: UnboundedSender<ToSession>,
     messages: UnboundedReceiver<ToSession>,
+    /// What bounds the frame that is written next.
+    lease: Option<Lease>,
 }
 
 /// What came first.
@@ -73,6 +75,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, C: Clock> SessionDriver<S, C> {
             told: BTreeSet::new(),
             answers,
             messages,
+            lease: None,
         }
     }
 
@@ -173,8 +176,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin, C: Clock> SessionDriver<S, C> {
 
     fn hear(&mut self, message: Option<ToSession>) {
         match message {
-            Some(ToSession::Reply(id, reply)) => {
+            Some(ToSession::Reply(id, reply, lease)) => {
                 trace!("session {} < {}", self.id.0, Shown(&reply));
+                self.lease = lease;
                 self.machine.handle_reply(self.clock.now(), id, reply);
             }
             Some(ToSession::Close(reason)) => self.machine.handle_close(reason),
@@ -212,6 +216,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin, C: Clock> SessionDriver<S, C> {
 
     /// Writes a frame; the reason if the connection must end before it is written.
     async fn transmit(&mut self, mut chunks: Chunks) -> Option<CloseReason> {
+        if let Some(Lease { destination, until }) = self.lease.take()
+            && self.clock.now() >= until
+        {
+            return Some(CloseReason::OwnershipLost { destination });
+        }
         let mut first = 0;
         while first < chunks.len() {
             if chunks[first].is_empty() {

@@ -53,7 +53,12 @@ impl fmt::Display for Shown<'_, Output> {
                 write!(f, "close session {}: {cause}", session.0)
             }
             Output::Decode(job) => write!(f, "decode job {}: {} items", job.id.0, job.items.len()),
-            Output::Save(record) => write!(f, "save the record, {} bytes", record.len()),
+            Output::Save(record) => write!(
+                f,
+                "save the record of {} clients, generation {}",
+                record.clients.len(),
+                record.generation.get()
+            ),
             Output::Report(report) => write!(f, "report: {}", report.text),
         }
     }

@@ -112,6 +112,15 @@ impl ZooKeeperConfig {
         })
     }
 
+    /// A name that all who name the same servers give to the cluster, in whatever order they name them.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let mut servers: Vec<String> = self.servers.iter().map(ToString::to_string).collect();
+        servers.sort_unstable();
+        servers.dedup();
+        servers.join(",") + self.chroot.as_deref().unwrap_or_default()
+    }
+
     /// The form in which ZooKeeper's own clients take it.
     #[must_use]
     pub fn connect_string(&self) -> String {
@@ -227,6 +236,14 @@ mod tests {
             connect_string("[::1],[fe80::2]:99"),
             "[::1]:2181,[fe80::2]:99"
         );
+    }
+
+    #[test]
+    fn the_name_is_the_same_in_whatever_order_the_servers_are_named() {
+        let name = |text| ZooKeeperConfig::parse(text).unwrap().name();
+        assert_eq!(name("b:1,a:2,b:1/c"), "a:2,b:1/c");
+        assert_eq!(name("a:2,b:1/c"), name("b:1,a:2/c"));
+        assert_ne!(name("a:2,b:1"), name("a:2,b:1/c"));
     }
 
     #[test]

@@ -167,12 +167,15 @@ async fn read_children(
     Ok(Some(children))
 }
 
-async fn create(client: &Client, path: &str, data: &[u8], life: NodeLife) -> Result<Value, Fault> {
-    let mode = match life {
+const fn mode(life: NodeLife) -> CreateMode {
+    match life {
         NodeLife::Persistent => CreateMode::Persistent,
         NodeLife::Ephemeral => CreateMode::Ephemeral,
-    };
-    let options = mode.with_acls(Acls::anyone_all());
+    }
+}
+
+async fn create(client: &Client, path: &str, data: &[u8], life: NodeLife) -> Result<Value, Fault> {
+    let options = mode(life).with_acls(Acls::anyone_all());
     client.create(path, data, &options).await?;
     Ok(Value::Done)
 }
@@ -211,8 +214,8 @@ async fn all(client: &Client, steps: &[Step]) -> Result<Value, Fault> {
 fn add(writer: &mut MultiWriter<'_>, step: &Step) -> Result<(), Error> {
     match step {
         Step::Check(path, version) => writer.add_check_version(path.as_str(), version.0),
-        Step::Create(path, data) => {
-            let options = CreateMode::Persistent.with_acls(Acls::anyone_all());
+        Step::Create(path, data, life) => {
+            let options = mode(*life).with_acls(Acls::anyone_all());
             writer.add_create(path.as_str(), data, &options)
         }
         Step::Write(path, data, version) => {
@@ -242,7 +245,7 @@ fn check_size(effect: &Effect, chroot_bytes: usize) -> Result<(), Fault> {
             .iter()
             .map(|step| match step {
                 Step::Check(path, _) | Step::Delete(path, _) => step_bytes(path, &[]),
-                Step::Create(path, data) | Step::Write(path, data, _) => step_bytes(path, data),
+                Step::Create(path, data, _) | Step::Write(path, data, _) => step_bytes(path, data),
             })
             .sum(),
         Effect::Sync => 0,
