@@ -1,6 +1,7 @@
 //! Each effect of the core on a real ZooKeeper: what it does, what it answers, what fires.
 
 use std::sync::OnceLock;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use canald_core::coordination::{
     StepRefusal, Value,
 };
 use canald_tests::harness::server::{Kind, Server};
-use canald_tests::harness::zookeeper::{LONG_SESSIONS, Machine, config};
+use canald_tests::harness::zookeeper::{DEADLINE, LONG_SESSIONS, Machine, config};
 
 const NEW: NodeVersion = NodeVersion(0);
 const WRONG: NodeVersion = NodeVersion(7);
@@ -117,6 +118,49 @@ async fn machines_of_one_session_hear_of_their_own_tickets_only() -> Result<()> 
     a.create(&one, "", NodeLife::Persistent).await?;
     a.hears(Signal::Fired(for_a)).await?;
     b.hears(Signal::Fired(for_b)).await
+}
+
+#[tokio::test]
+async fn effects_are_done_in_their_order_even_if_nobody_waits() -> Result<()> {
+    let Some(server) = server()? else {
+        return Ok(());
+    };
+    let (mut machine, _) = Machine::connect(server.fact("connect")?).await?;
+    let path = machine.ground().await?;
+    let mut version = NEW;
+    for number in 0..MANY {
+        let write = Effect::Write(path.clone(), data(&number.to_string()), version);
+        drop(machine.ask(write));
+        version = version.next();
+    }
+    let node = machine.read(&path).await?.context("it was made")?;
+    assert_eq!(node.stat.version, version);
+    assert_eq!(node.data, data(&(MANY - 1).to_string()));
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_watches_of_a_machine_end_with_it() -> Result<()> {
+    let Some(server) = server()? else {
+        return Ok(());
+    };
+    let (mut stays, _) = Machine::connect(server.fact("connect")?).await?;
+    let mut goes = stays.another();
+    goes.hear_connected().await?;
+    let ground = stays.ground().await?;
+    let (kept, left) = (ground.child("kept"), ground.child("left"));
+    stays.watch(&kept).await?;
+    goes.watch(&left).await?;
+    let watched = || server.four_letters("wchp");
+    ensure!(watched()?.contains(left.as_str()), "{left} is watched");
+    drop(goes);
+    let left_at = Instant::now();
+    while watched()?.contains(left.as_str()) {
+        ensure!(left_at.elapsed() < DEADLINE, "{left} is watched for nobody");
+        stays.done(Effect::Sync).await?;
+    }
+    ensure!(watched()?.contains(kept.as_str()), "{kept} is watched");
+    Ok(())
 }
 
 #[tokio::test]
@@ -270,9 +314,11 @@ async fn a_node_without_data_is_not_an_absent_one() -> Result<()> {
     let null = ground.child("null");
     // ZooKeeper's own client makes it with no data at all, as canal makes its parents.
     server.zookeeper(&["create", null.as_str()])?;
-    for path in [&null, &ground] {
+    let container = ground.child("container");
+    server.zookeeper(&["create", "-c", container.as_str()])?;
+    for path in [&null, &container, &ground] {
         let node = machine.read(path).await?.context("it is there")?;
-        assert_eq!(node.data, Bytes::new(), "{path}");
+        assert_eq!((node.data, node.stat.owner), (Bytes::new(), None), "{path}");
     }
     let (ticket, node) = machine.watch(&null).await?;
     ensure!(node.is_some(), "it is there");

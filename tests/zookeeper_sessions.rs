@@ -4,9 +4,9 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use bytes::Bytes;
-use canald_core::coordination::{Effect, NodeLife, NodePath, Outcome, Refusal, Signal};
+use canald_core::coordination::{Effect, NodeLife, NodePath, Outcome, Refusal, Signal, Value};
 use canald_tests::harness::relay::Relay;
 use canald_tests::harness::server::{Kind, Server};
 use canald_tests::harness::zookeeper::{LONG_SESSIONS, Machine, config, unknown};
@@ -30,7 +30,7 @@ fn create(path: &NodePath, life: NodeLife) -> Effect {
     Effect::Create(path.clone(), Bytes::new(), life)
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_closed_session_takes_its_nodes_along() -> Result<()> {
     let Some(server) = start()? else {
         return Ok(());
@@ -50,7 +50,55 @@ async fn a_closed_session_takes_its_nodes_along() -> Result<()> {
     b.hears(Signal::Fired(ticket)).await
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_is_closed_behind_the_last_outcome() -> Result<()> {
+    let Some(server) = start()? else {
+        return Ok(());
+    };
+    let (mut a, _) = Machine::connect(server.fact("connect")?).await?;
+    let (mut b, _) = Machine::connect(server.fact("connect")?).await?;
+    let path = b.ground().await?.child("last");
+    let (_, outcome) = a.ask(create(&path, NodeLife::Persistent));
+    drop(a);
+    assert_eq!(outcome.await?, Outcome::Done(Value::Done));
+    ensure!(b.read(&path).await?.is_some(), "it was made");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_has_the_timeout_that_the_server_grants() -> Result<()> {
+    let Some(server) = start()? else {
+        return Ok(());
+    };
+    let mut config = config(server.fact("connect")?)?;
+    config.session_timeout *= 2;
+    let mut machine = Machine::open(&config);
+    let signal = machine.hear().await?;
+    let Signal::Connected { timeout, .. } = signal else {
+        bail!("{signal:?}")
+    };
+    assert_eq!(timeout, config.session_timeout / 2);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_cannot_be_closed_is_left_to_end_by_itself() -> Result<()> {
+    let Some(server) = start()? else {
+        return Ok(());
+    };
+    let (relay, address) = relay(&server)?;
+    let (mut machine, _) = Machine::connect(&address).await?;
+    let (mut other, _) = Machine::connect(server.fact("connect")?).await?;
+    let path = other.ground().await?.child("running");
+    machine.create(&path, "", NodeLife::Ephemeral).await?;
+    relay.cut();
+    machine.hears(Signal::Disconnected).await?;
+    machine.close().await?;
+    ensure!(other.read(&path).await?.is_some(), "nobody closed it");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_and_a_silent_server_are_passed_over() -> Result<()> {
     let Some(server) = start()? else {
         return Ok(());
@@ -65,7 +113,7 @@ async fn a_dead_and_a_silent_server_are_passed_over() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_comes_back_in_time_finds_the_same_session() -> Result<()> {
     let Some(mut server) = start()? else {
         return Ok(());
@@ -89,7 +137,7 @@ async fn a_server_that_comes_back_in_time_finds_the_same_session() -> Result<()>
     machine.hears(Signal::Fired(ticket)).await
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_that_is_over_is_followed_by_a_new_one_without_its_effects() -> Result<()> {
     let Some(mut server) = start()? else {
         return Ok(());
@@ -129,7 +177,7 @@ async fn a_session_that_is_over_is_followed_by_a_new_one_without_its_effects() -
     Ok(())
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_that_the_server_gave_up_is_over() -> Result<()> {
     let Some(server) = start()? else {
         return Ok(());
@@ -155,7 +203,7 @@ async fn a_session_that_the_server_gave_up_is_over() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_effect_whose_answer_is_lost_is_unknown_and_is_not_hidden() -> Result<()> {
     let Some(server) = start()? else {
         return Ok(());
@@ -181,7 +229,7 @@ async fn an_effect_whose_answer_is_lost_is_unknown_and_is_not_hidden() -> Result
     Ok(())
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_silent_is_disconnected_and_all_of_it_is_unknown() -> Result<()> {
     let Some(server) = start()? else {
         return Ok(());
@@ -214,7 +262,7 @@ async fn what_is_silent_is_disconnected_and_all_of_it_is_unknown() -> Result<()>
     Ok(())
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_machine_that_has_not_heard_of_a_connection_does_not_reach_into_it() -> Result<()> {
     let Some(server) = start()? else {
         return Ok(());
@@ -241,7 +289,7 @@ async fn a_machine_that_has_not_heard_of_a_connection_does_not_reach_into_it() -
     Ok(())
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_that_was_missed_while_disconnected_fires_afterwards() -> Result<()> {
     let Some(server) = start()? else {
         return Ok(());
@@ -264,7 +312,7 @@ async fn a_change_that_was_missed_while_disconnected_fires_afterwards() -> Resul
     Ok(())
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_server_everything_is_unknown_until_there_is_one() -> Result<()> {
     let Some(server) = start()? else {
         return Ok(());

@@ -1,7 +1,8 @@
 //! Real servers, started and stopped by the script `tests/servers`.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -191,6 +192,18 @@ impl Server {
             .stderr(Stdio::piped())
             .spawn()
             .context("cannot run tests/servers")
+    }
+
+    /// What a ZooKeeper answers to one of its commands of four letters.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn four_letters(&self, command: &str) -> Result<String> {
+        let mut stream = TcpStream::connect(self.fact("connect")?)?;
+        stream.write_all(command.as_bytes())?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
     }
 
     /// Runs one command of ZooKeeper's own client program.

@@ -12,7 +12,7 @@ use canald_core::coordination::{
 use super::unique;
 
 /// Whatever takes longer never comes.
-const DEADLINE: Duration = Duration::from_secs(90);
+pub const DEADLINE: Duration = Duration::from_secs(90);
 /// Long enough that no session ends because the machine is busy.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(60);
 /// Short, so that a dead connection is noticed soon.
