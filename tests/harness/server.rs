@@ -1,7 +1,8 @@
-//! Real database servers, started and stopped by the script `tests/servers`.
+//! Real servers, started and stopped by the script `tests/servers`.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use super::{EXIT_UNAVAILABLE, folder, skipped, unique};
 const PURGES_MAX: u32 = 100;
 const PURGE_PAUSE: Duration = Duration::from_millis(100);
 
-/// The kinds of databases that the tests use.
+/// The kinds of servers that the tests use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// MariaDB 10.11
@@ -22,6 +23,8 @@ pub enum Kind {
     MySql97,
     /// MySQL 5.6
     MySql56,
+    /// ZooKeeper 3.8, which knows no SQL
+    ZooKeeper,
 }
 
 impl Kind {
@@ -32,6 +35,7 @@ impl Kind {
             Self::MariaDb1011 => "mariadb1011",
             Self::MySql97 => "mysql97",
             Self::MySql56 => "mysql56",
+            Self::ZooKeeper => "zookeeper",
         }
     }
 
@@ -190,12 +194,48 @@ impl Server {
             .context("cannot run tests/servers")
     }
 
+    /// What a ZooKeeper answers to one of its commands of four letters.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn four_letters(&self, command: &str) -> Result<String> {
+        let mut stream = TcpStream::connect(self.fact("connect")?)?;
+        stream.write_all(command.as_bytes())?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    }
+
+    /// Runs one command of ZooKeeper's own client program.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub fn zookeeper(&self, command: &[&str]) -> Result<()> {
+        run_script(&[&["client", &self.name], command].concat())
+    }
+
     /// Starts it again with the same data on the same port, as a crash and its repair would.
     ///
     /// # Errors
     /// When it does not start.
     pub fn crash_and_restart(&mut self) -> Result<()> {
-        run_script(&["stop", "--keep", "--kill", &self.name])?;
+        self.crash()?;
+        self.restart()
+    }
+
+    /// Kills it, and keeps its data.
+    ///
+    /// # Errors
+    /// When it cannot be killed.
+    pub fn crash(&self) -> Result<()> {
+        run_script(&["stop", "--keep", "--kill", &self.name])
+    }
+
+    /// Starts it again after a crash, with the same data on the same port.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn restart(&mut self) -> Result<()> {
         ensure!(self.launch()?, "{} is gone", self.name);
         Ok(())
     }
