@@ -81,6 +81,7 @@ const fn server_options(kind: Kind) -> &'static [&'static str] {
             &["--binlog-row-metadata=FULL", "--max-binlog-size=1G"]
         }
         Kind::MySql56 => &["--max-binlog-size=1G"],
+        Kind::ZooKeeper => &[],
     }
 }
 

@@ -176,7 +176,7 @@ async fn all_steps_are_done_or_none_and_the_refused_one_is_named() -> Result<()>
         ground.child("gone"),
     );
     machine.create(&old, "1", NodeLife::Persistent).await?;
-    let create = || Step::Create(new.clone(), data("2"));
+    let create = || Step::Create(new.clone(), data("2"), NodeLife::Persistent);
     let refused = [
         (
             vec![create(), Step::Check(gone.clone(), NEW)],
@@ -192,7 +192,7 @@ async fn all_steps_are_done_or_none_and_the_refused_one_is_named() -> Result<()>
             vec![
                 create(),
                 Step::Check(old.clone(), NEW),
-                Step::Create(old.clone(), data("")),
+                Step::Create(old.clone(), data(""), NodeLife::Persistent),
             ],
             2,
             StepRefusal::NodeExists,
@@ -372,7 +372,7 @@ async fn all_is_below_the_chroot() -> Result<()> {
     );
     let steps = vec![
         Step::Delete(path.clone(), NEW),
-        Step::Create(path, data("y")),
+        Step::Create(path, data("y"), NodeLife::Persistent),
     ];
     inside.done(Effect::All(steps)).await?;
     let node = outside.read(&ground.child("inside")).await?;
@@ -399,7 +399,7 @@ async fn too_much_data_is_refused_and_the_connection_stays() -> Result<()> {
     let create = |bytes| Effect::Create(path.clone(), zeros(bytes), NodeLife::Persistent);
     let half = zeros(NODE_BYTES_MAX / 2);
     let halves = Effect::All(vec![
-        Step::Create(path.clone(), half.clone()),
+        Step::Create(path.clone(), half.clone(), NodeLife::Persistent),
         Step::Write(path.clone(), half, NEW),
     ]);
     for effect in [create(2 << 20), create(NODE_BYTES_MAX), halves] {

@@ -30,6 +30,8 @@ pub struct Plan {
     pub listen: SocketAddr,
     /// Further arguments.
     pub more: Vec<String>,
+    /// Keys of canal's files, given as its environment gives them.
+    pub keys: Vec<(String, String)>,
 }
 
 impl Plan {
@@ -42,6 +44,7 @@ impl Plan {
             data: data.to_owned(),
             listen,
             more: vec!["--start".to_owned(), "earliest".to_owned()],
+            keys: Vec::new(),
         }
     }
 
@@ -58,6 +61,13 @@ impl Plan {
     #[must_use]
     pub fn with(mut self, more: &[&str]) -> Self {
         self.more = more.iter().map(ToString::to_string).collect();
+        self
+    }
+
+    /// The same with a key set.
+    #[must_use]
+    pub fn key(mut self, key: &str, value: &str) -> Self {
+        self.keys.push((key.to_owned(), value.to_owned()));
         self
     }
 
@@ -130,6 +140,7 @@ impl Canald {
     fn spawn(plan: &Plan) -> Result<(Child, Arc<Log>)> {
         let mut child = command()?
             .args(plan.arguments())
+            .envs(plan.keys.iter().map(|(key, value)| (key, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -171,6 +182,29 @@ impl Canald {
         lines[lines.len().saturating_sub(LAST_WORDS_LINES)..].join("\n")
     }
 
+    /// Stops all of it where it stands, as `kill -STOP` does.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn pause(&self) -> Result<()> {
+        self.signal("-STOP")
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn resume(&self) -> Result<()> {
+        self.signal("-CONT")
+    }
+
+    fn signal(&self, signal: &str) -> Result<()> {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args([signal, &pid]).status()?;
+        ensure!(sent.success(), "canald had ended: {}", self.log.text());
+        Ok(())
+    }
+
     /// Ends it as `kill -9` does.
     ///
     /// # Errors
@@ -192,14 +226,7 @@ impl Canald {
     /// # Errors
     /// When it does not stop, or not cleanly.
     pub fn stop(mut self) -> Result<()> {
-        let asked = Command::new("kill")
-            .args(["-TERM", &self.child.id().to_string()])
-            .status()?;
-        ensure!(
-            asked.success(),
-            "canald had ended by itself: {}",
-            self.log.text()
-        );
+        self.signal("-TERM")?;
         let status = self.wait(STOP_WITHIN)?;
         ensure!(
             status.success(),

@@ -703,6 +703,7 @@ fn every_supported_key_changes_something() {
         .iter()
         .filter(|key| key.status == Status::Supported)
     {
+        let cluster = "canal.zkServers = zk\n";
         let pem = "canal.instance.master.sslMode = REQUIRED\n";
         let (value, with) = match (key.name, key.kind) {
             ("canal.instance.master.gtid", _) => ("0-1-5", "canal.instance.gtidon = true\n"),
@@ -716,6 +717,8 @@ fn every_supported_key_changes_something() {
             ("canal.destinations.expr", _) => ("e{1-2}", ""),
             ("canal.instance.global.spring.xml", _) => ("memory-instance.xml", ""),
             ("canald.decode.threads", _) => ("999", ""),
+            ("canal.register.ip", _) => ("db1", cluster),
+            ("canald.zookeeper.session.timeout.ms", _) => ("4000", cluster),
             (name, _) if name.ends_with("StoreUrl") => ("../conf/ca.pem", pem),
             (name, _) if name.ends_with("StoreType") => ("PEM", pem),
             (_, Kind::Switch) => ("true", ""),

@@ -371,7 +371,12 @@ mod tests {
         assert!(check_size(&write(room - 109), chroot).is_err());
         assert!(check_size(&write(room - 110), chroot + 1).is_err());
         let check = || Step::Check(path.clone(), NodeVersion(0));
-        let all = |bytes| Effect::All(vec![check(), Step::Create(path.clone(), zeros(bytes))]);
+        let all = |bytes| {
+            Effect::All(vec![
+                check(),
+                Step::Create(path.clone(), zeros(bytes), NodeLife::Persistent),
+            ])
+        };
         assert_eq!(check_size(&all(room - STEP_BYTES - 220), chroot), Ok(()));
         assert!(check_size(&all(room - STEP_BYTES - 219), chroot).is_err());
     }
