@@ -644,7 +644,7 @@ impl Inner {
         }
     }
 
-    /// All servers are stopped and lose what is on their disks.
+    /// All servers are stopped, lose what is on their disks, and begin again.
     pub(super) fn wipe(&mut self) {
         for id in self.ids() {
             self.stop(id);
@@ -656,6 +656,9 @@ impl Inner {
             (server.logged, server.applied) = (0, 0);
         }
         self.record(ZkRecord::Wiped);
+        for id in self.ids() {
+            self.start(id);
+        }
     }
 
     /// Every server is up and as fast as it can, and no answer is lost any more.

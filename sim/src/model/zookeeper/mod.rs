@@ -136,7 +136,7 @@ impl Ensemble {
     /// # Panics
     /// Outside a madsim runtime.
     #[must_use]
-    pub fn start(
+    pub fn new(
         seed: u64,
         terms: Terms,
         network: &Network,
@@ -222,7 +222,7 @@ impl Ensemble {
     ///
     /// # Panics
     /// If there is no such server.
-    pub fn begin(&self, server: u8) {
+    pub fn start(&self, server: u8) {
         self.lock().start(server);
         self.announce();
     }
@@ -249,8 +249,8 @@ impl Ensemble {
         order
     }
 
-    /// From now on a server applies what is committed only so long after it got it. What it was about to
-    /// apply is not delayed any more.
+    /// From now on a server applies what is committed only so long after it got it; what it is about to apply
+    /// keeps its time. One that leads is never behind.
     ///
     /// # Panics
     /// If there is no such server.
@@ -300,11 +300,7 @@ impl Ensemble {
     /// All servers are stopped, lose all they know, and begin again; their transactions begin again as
     /// well, so clients that have seen later ones are turned away.
     pub fn wipe(&self) {
-        {
-            let mut inner = self.lock();
-            inner.wipe();
-            inner.heal();
-        }
+        self.lock().wipe();
         self.announce();
     }
 

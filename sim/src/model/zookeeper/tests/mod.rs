@@ -72,7 +72,7 @@ impl Rig {
     fn new(seed: u64) -> Self {
         let (journal, records) = journal();
         let network = Network::new(seed, &options(), journal.clone());
-        let ensemble = Ensemble::start(seed, terms(), &network, journal.clone(), BASE_SECONDS);
+        let ensemble = Ensemble::new(seed, terms(), &network, journal.clone(), BASE_SECONDS);
         let clients = ClientRuntime::install(seed, network.clone());
         Self {
             network,
