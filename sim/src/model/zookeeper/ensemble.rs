@@ -6,8 +6,10 @@
 //!     └── the leader is down, or was without a majority for `sync_limit` ┘
 //! ```
 //!
-//! A change is committed when the leader gets it while a majority follows and can be reached, and never
-//! undone. Two leaders never are at one time; servers cut off from theirs serve old reads until they notice.
+//! A change is committed when the leader has it while a majority follows and can be reached, and never undone.
+//! One that is under way outlives the connection that it came by: it waits at its server for the leader, and
+//! at the leader for a majority, and even a leader that resigned commits it if it is the next one too. Two
+//! leaders never are at one time; servers cut off from theirs serve old reads until they notice.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,7 +21,7 @@ use madsim::time::Instant;
 
 use super::Terms;
 use super::jute::Hello;
-use super::server::{Answer, Ending, Proposal, Server};
+use super::server::{Answer, Ending, Proposal, Server, UnderWay};
 use super::tree::{Change, Outcome, PASSWORD_BYTES, Session, Stamp, Step, Tree};
 use crate::host::Host;
 use crate::journal::{Journal, Record, ZkRecord};
@@ -52,15 +54,6 @@ struct Loss {
     session: Option<ZkSessionId>,
     /// How many more.
     left: u32,
-}
-
-/// What comes of handing a change to the leader.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Submitted {
-    /// It is committed, at this place in the log.
-    At(usize),
-    /// The leader, or its majority, cannot be reached now.
-    NotYet,
 }
 
 /// The servers together.
@@ -188,45 +181,90 @@ impl Inner {
     }
 
     /// The end of what the leader has committed, for who asks from a server; nothing while it cannot be
-    /// reached. As with real servers, no majority is asked.
+    /// reached, or has changes that wait for a majority. As with real servers, no majority is asked: a leader
+    /// that has lost it answers until it resigns.
     pub(super) fn committed(&self, server: u8) -> Option<usize> {
-        self.leader_from(server).map(|_| self.log.len())
+        let leader = self.leader_from(server)?;
+        let leader = &self.servers[usize::from(leader)];
+        leader.proposed.is_empty().then_some(self.log.len())
     }
 
-    /// Hands a change to the leader.
+    /// A change sets out for the leader, from a server that a client asked.
     pub(super) fn submit(
         &mut self,
         now: Instant,
         (server, connection): (u8, u64),
-        change: &Change,
+        change: Change,
         answer: Answer,
-    ) -> Submitted {
-        let Some(session) = self.server(server).connections.get(&connection) else {
-            return Submitted::NotYet;
+    ) {
+        let new = matches!(change, Change::Open(_)).then(|| self.new_session(server));
+        let Some(asker) = self.server(server).connections.get_mut(&connection) else {
+            return;
         };
-        let session = session.session;
+        asker.asks = true;
+        let under_way = UnderWay {
+            session: new.or(asker.session),
+            change,
+            server,
+            connection,
+            answer,
+        };
+        self.server(server).forwarded.push_back(under_way);
+        self.forward(now, server);
+    }
+
+    /// What clients asked of a server goes on to the leader, if it can be reached.
+    fn forward(&mut self, now: Instant, server: u8) {
         let Some(leader) = self.leader_from(server) else {
-            return Submitted::NotYet;
+            return;
+        };
+        while let Some(under_way) = self.server(server).forwarded.pop_front() {
+            let session = under_way.session;
+            if !self.has_moved(session, server) {
+                self.touch(now, leader, session);
+                self.server(leader).proposed.push_back(under_way);
+            } else if let Some(asker) = self
+                .server(server)
+                .connections
+                .get_mut(&under_way.connection)
+            {
+                asker.ending = Ending::Now;
+            }
+        }
+        self.commit_proposed(now);
+    }
+
+    /// Commits what the leader has, if it has a majority. Whether it has one.
+    fn commit_proposed(&mut self, now: Instant) -> bool {
+        let Some(leader) = self.leader() else {
+            return false;
         };
         if !self.is_majority(self.followers(leader).len()) {
-            return Submitted::NotYet;
+            return false;
         }
-        let session = match (change, session) {
-            (Change::Open(_), _) => Some(self.new_session(server)),
-            (Change::One(_) | Change::All(_) | Change::Close { .. }, session) => session,
-        };
-        if self.has_moved(session, server) {
-            if let Some(connection) = self.server(server).connections.get_mut(&connection) {
-                connection.ending = Ending::Now;
-            }
-            return Submitted::NotYet;
+        while let Some(under_way) = self.server(leader).proposed.pop_front() {
+            self.commit_asked(now, under_way);
         }
-        let answer = self.lose(session, change, answer);
+        true
+    }
+
+    /// Commits what a client asked, and sees to it that it is told.
+    fn commit_asked(&mut self, now: Instant, under_way: UnderWay) {
+        let UnderWay {
+            session,
+            change,
+            server,
+            connection,
+            answer,
+        } = under_way;
+        let answer = self.lose(session, &change, answer);
         let is_lost = matches!(answer, Answer::Lost);
         let index = self.log.len();
-        let answers = &mut self.server(server).answers;
-        answers.insert(index, (connection, answer));
-        self.commit(now, session, change.clone());
+        let asked = self.server(server);
+        if asked.connections.contains_key(&connection) {
+            asked.answers.insert(index, (connection, answer));
+        }
+        self.commit(now, session, change);
         if is_lost {
             let zxid = self.log[index].stamp.zxid;
             self.record(ZkRecord::AnswerLost { zxid, session });
@@ -236,8 +274,6 @@ impl Inner {
         {
             leading.homes.insert(session, server);
         }
-        self.touch(now, leader, session);
-        Submitted::At(index)
     }
 
     /// Whether a session speaks through another server by now: what comes late through this one is refused.
@@ -460,7 +496,8 @@ impl Inner {
         for id in self.ids().filter(|id| *id != leader) {
             self.beat_of(now, id, leader);
         }
-        let has_majority = self.is_majority(self.followers(leader).len());
+        self.ids().for_each(|id| self.forward(now, id));
+        let has_majority = self.commit_proposed(now);
         let limit = self.terms.sync_limit();
         let leading = self.leading.as_mut().expect("there is a leader");
         if has_majority {
@@ -488,7 +525,10 @@ impl Inner {
                     server.leave();
                 }
             }
-            (false, true) => self.follow(id),
+            (false, true) => {
+                server.proposed.clear();
+                self.follow(id);
+            }
             (false, false) => {}
         }
     }
@@ -506,23 +546,17 @@ impl Inner {
     /// Ends a session now. False if there is none, or no leader with a majority.
     pub(super) fn expire(&mut self, now: Instant, session: ZkSessionId) -> bool {
         let is_alive = self.truth().session(session).is_some();
-        is_alive && self.can_commit() && {
+        let done = is_alive && self.commit_proposed(now);
+        if done {
             self.commit(now, Some(session), Change::Close { expired: true });
-            true
         }
+        done
     }
 
     /// Changes nodes by hand. Nothing if there is no leader with a majority.
     pub(super) fn by_hand(&mut self, now: Instant, steps: Vec<Step>) -> Option<Outcome> {
-        if !self.can_commit() {
-            return None;
-        }
-        self.commit(now, None, Change::All(steps))
-    }
-
-    fn can_commit(&self) -> bool {
-        let leader = self.leader();
-        leader.is_some_and(|leader| self.is_majority(self.followers(leader).len()))
+        let can_commit = self.commit_proposed(now);
+        can_commit.then(|| self.commit(now, None, Change::All(steps)))?
     }
 
     /// The steps that give a node this data, and make it and those that hold it where they are absent.
@@ -564,13 +598,15 @@ impl Inner {
         steps
     }
 
-    /// Who could lead: it reaches a majority, and has all that is committed.
+    /// Who could lead: it reaches a majority, and has all that is committed; best of all what is only
+    /// proposed as well.
     fn candidate(&self) -> Option<u8> {
-        self.ids().rev().find(|id| {
+        let could = self.ids().filter(|id| {
             let server = &self.servers[usize::from(*id)];
             let reached = self.ids().filter(|other| self.reaches(*id, *other));
             server.logged == self.log.len() && self.is_majority(reached.count())
-        })
+        });
+        could.max_by_key(|id| (self.servers[usize::from(*id)].proposed.len(), *id))
     }
 
     fn elect(&mut self, now: Instant) {
@@ -598,10 +634,13 @@ impl Inner {
         });
         for id in self.ids() {
             if id != leader && self.reaches(id, leader) {
+                // What it proposed as a leader is nothing any more.
+                self.server(id).proposed.clear();
                 self.follow(id);
             }
         }
         self.record(ZkRecord::Leader(Some(leader)));
+        self.commit_proposed(now);
     }
 
     /// A server has a leader, and everything that it has.
@@ -653,6 +692,7 @@ impl Inner {
         self.epoch = 0;
         for server in &mut self.servers {
             server.tree = Tree::new();
+            server.proposed.clear();
             (server.logged, server.applied) = (0, 0);
         }
         self.record(ZkRecord::Wiped);

@@ -12,9 +12,10 @@
 //! | [`client`] | what the real client needs to live in the simulator |
 //!
 //! As real servers do: reads are answered by the server that is asked, however far it is behind; changes go
-//! through the leader and need a majority; a `sync` needs the leader alone; the leader ends the sessions that
-//! it hears nothing of; a session goes on through another server, and what it sent through the one before
-//! is refused there. Not here: sequential nodes, TTLs, access control, persistent watches, observers,
+//! through the leader and need a majority; a `sync` needs the leader alone, and waits behind changes that wait
+//! for a majority; a change whose client lost its connection may still be done, seconds later; the leader
+//! ends the sessions that it hears nothing of; a session goes on through another server, and what it sent
+//! through the one before is refused there. Not here: sequential nodes, TTLs, access control, persistent watches, observers,
 //! read-only servers, and a leader that does not know yet that there is a newer one.
 //!
 //! Bounds: memory, for the log is kept whole. It never looks at canald but through its connections.

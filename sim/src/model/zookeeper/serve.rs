@@ -18,7 +18,6 @@ use madsim::time::{Instant, sleep};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use super::Ensemble;
-use super::ensemble::Submitted;
 use super::jute::{self, Ask, FRAME_BYTES_MAX, Form, HEAD_BYTES, Hello, Request};
 use super::server::{Answer, Ending};
 use super::tree::Change;
@@ -257,26 +256,21 @@ impl Conversation {
         }
     }
 
-    /// Has the leader commit a change, and waits until this server's tree shows it.
+    /// Hands a change to the leader, and waits until this server's tree shows it.
     async fn change(&mut self, change: Change, answer: Answer) {
         self.travel().await;
-        let (server, place) = (self.server, self.place());
-        let mut changes = self.ensemble.changes();
-        let index = loop {
-            changes.borrow_and_update();
-            let now = Instant::now();
-            let submitted = self
-                .ensemble
-                .lock()
-                .submit(now, place, &change, answer.clone());
-            match submitted {
-                Submitted::At(index) => break index,
-                Submitted::NotYet => self.ensemble.changed(&mut changes).await,
-            }
-        };
+        let (server, id) = self.place();
+        let now = Instant::now();
+        self.ensemble
+            .lock()
+            .submit(now, (server, id), change, answer);
         self.ensemble.announce();
-        let is_applied = |e: &Ensemble| e.lock().server(server).applied > index;
-        self.ensemble.wait_until(is_applied).await;
+        let is_answered = |e: &Ensemble| {
+            let mut inner = e.lock();
+            let connection = inner.server(server).connections.get(&id);
+            connection.is_none_or(|connection| !connection.asks)
+        };
+        self.ensemble.wait_until(is_answered).await;
     }
 
     /// Asks the leader how much it has committed, and waits until this server's tree shows that.

@@ -42,6 +42,18 @@ pub(super) enum Answer {
     Lost,
 }
 
+/// A change that a client asked for, on its way.
+#[derive(Clone, Debug)]
+pub(super) struct UnderWay {
+    pub(super) session: Option<ZkSessionId>,
+    pub(super) change: Change,
+    /// The server that was asked.
+    pub(super) server: u8,
+    /// By whom.
+    pub(super) connection: u64,
+    pub(super) answer: Answer,
+}
+
 /// A connection.
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -49,6 +61,8 @@ pub(super) struct Connection {
     pub(super) from: Option<Host>,
     pub(super) session: Option<ZkSessionId>,
     pub(super) ending: Ending,
+    /// It has asked for a change, and was not answered.
+    pub(super) asks: bool,
     /// Frames that are to be sent.
     pub(super) outbox: VecDeque<Vec<u8>>,
     watches: Watches,
@@ -72,6 +86,10 @@ pub(super) struct Server {
     /// Sessions that it has heard of, and the leader has not been told.
     pub(super) touched: BTreeSet<ZkSessionId>,
     pub(super) connections: BTreeMap<u64, Connection>,
+    /// Changes that are on their way to the leader.
+    pub(super) forwarded: VecDeque<UnderWay>,
+    /// Changes that it has got as the leader, and that no majority has: safe on its disk.
+    pub(super) proposed: VecDeque<UnderWay>,
     /// Who is told what when a proposal is applied, by its place in the log.
     pub(super) answers: BTreeMap<usize, (u64, Answer)>,
 }
@@ -89,6 +107,8 @@ impl Server {
             cut_since: None,
             touched: BTreeSet::new(),
             connections: BTreeMap::new(),
+            forwarded: VecDeque::new(),
+            proposed: VecDeque::new(),
             answers: BTreeMap::new(),
         }
     }
@@ -98,6 +118,7 @@ impl Server {
         self.follows = false;
         self.cut_since = None;
         self.touched.clear();
+        self.forwarded.clear();
         self.answers.clear();
         for connection in self.connections.values_mut() {
             connection.ending = Ending::Now;
@@ -113,6 +134,7 @@ impl Server {
             from,
             session: None,
             ending: Ending::Open,
+            asks: false,
             outbox: VecDeque::new(),
             watches: Watches::default(),
         };
@@ -176,6 +198,9 @@ impl Server {
     }
 
     fn answer(&mut self, id: u64, answer: &Answer, proposal: &Proposal, outcome: &Outcome) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.asks = false;
+        }
         match answer {
             Answer::Welcome => self.welcome(id, proposal.session),
             Answer::Changed { xid, forms } => {

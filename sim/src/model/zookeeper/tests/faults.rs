@@ -193,6 +193,92 @@ fn a_write_that_waited_for_a_majority_is_done_when_it_is_back() {
 }
 
 #[test]
+fn a_write_whose_client_has_given_up_is_done_later_and_only_a_sync_waits_for_it() {
+    with_ensemble(41, |rig| async move {
+        let leader = rig.ensemble.leader().unwrap();
+        let client = rig.client_of(A, &Rig::address(leader)).await;
+        client.create("/a", b"", &persistent()).await.unwrap();
+        for other in (0..3).filter(|other| *other != leader) {
+            rig.network
+                .cut(Host::ZooKeeper(leader), Host::ZooKeeper(other));
+        }
+        let lost = client.set_data("/a", b"late", Some(0));
+        sleep(Duration::from_millis(50)).await;
+        rig.network.reset(A, Host::ZooKeeper(leader));
+        assert!(lost.await.is_err());
+        state(&client, zk::SessionState::SyncConnected).await;
+        let (data, _) = client.get_data("/a").await.unwrap();
+        assert_eq!(data, b"", "nothing has come of it");
+        let sync = client.sync("/");
+        let waits = within(Duration::from_millis(100), sync).await;
+        assert!(waits.is_none(), "{waits:?}");
+        rig.network.heal_all();
+        client.sync("/").await.unwrap();
+        let (data, _) = client.get_data("/a").await.unwrap();
+        assert_eq!(data, b"late");
+    });
+}
+
+#[test]
+fn what_a_session_sent_through_the_server_before_is_refused_when_it_comes_late() {
+    let late = |seed| {
+        with_ensemble(seed, |rig| async move {
+            let client = rig.client(A).await;
+            client.create("/a", b"", &persistent()).await.unwrap();
+            let before = rig.home(&client).unwrap();
+            if rig.ensemble.leader() == Some(before) {
+                return false;
+            }
+            for other in (0..3).filter(|other| *other != before) {
+                rig.network
+                    .cut(Host::ZooKeeper(before), Host::ZooKeeper(other));
+            }
+            assert!(client.set_data("/a", b"late", Some(0)).await.is_err());
+            until(|| rig.home(&client).is_some_and(|home| home != before)).await;
+            if !rig.ensemble.serves(before) {
+                // It has noticed, and forgotten what it was asked.
+                return false;
+            }
+            rig.network.heal_all();
+            sleep(terms().tick * 2).await;
+            client.sync("/").await.unwrap();
+            let (data, _) = client.get_data("/a").await.unwrap();
+            assert_eq!(data, b"");
+            true
+        })
+    };
+    let seen = (60..70).filter(|seed| late(*seed)).count();
+    assert!(seen > 0);
+}
+
+#[test]
+fn what_a_leader_without_a_majority_has_got_is_done_if_it_leads_again() {
+    for is_stopped in [false, true] {
+        with_ensemble(42, |rig| async move {
+            let leader = rig.ensemble.leader().unwrap();
+            let client = rig.client_of(A, &Rig::address(leader)).await;
+            client.create("/a", b"", &persistent()).await.unwrap();
+            for other in (0..3).filter(|other| *other != leader) {
+                rig.network
+                    .cut(Host::ZooKeeper(leader), Host::ZooKeeper(other));
+            }
+            assert!(client.set_data("/a", b"late", Some(0)).await.is_err());
+            until(|| rig.ensemble.leader().is_none()).await;
+            if is_stopped {
+                // Another leads then, and has never heard of it.
+                rig.ensemble.stop(leader);
+            }
+            rig.network.heal_all();
+            until(|| rig.ensemble.leader().is_some()).await;
+            rig.ensemble.start(leader);
+            until(|| rig.ensemble.serves(leader)).await;
+            let (data, _) = rig.ensemble.node("/a").unwrap();
+            assert_eq!(data == "late", !is_stopped);
+        });
+    }
+}
+
+#[test]
 fn most_servers_down_are_no_ensemble_and_it_comes_back_with_all_it_had() {
     with_ensemble(34, |rig| async move {
         let client = rig.client(A).await;
