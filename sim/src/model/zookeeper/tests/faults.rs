@@ -78,7 +78,7 @@ fn a_lost_answer_is_a_lost_connection_and_the_change_is_done() {
 #[test]
 fn a_cut_shorter_than_the_timeout_keeps_session_node_and_watches() {
     for seed in 13..23 {
-        with_ensemble(seed, |rig| async move {
+        with_ensemble(seed, move |rig| async move {
             let (client, other) = (rig.client(A).await, rig.client(B).await);
             client.create("/run", b"", &ephemeral()).await.unwrap();
             client.create("/a", b"", &persistent()).await.unwrap();
@@ -124,7 +124,7 @@ fn a_change_that_is_asked_while_disconnected_waits_for_the_next_connection() {
 #[test]
 fn clients_go_on_when_the_leader_is_gone_and_another_leads() {
     for seed in 25..31 {
-        with_ensemble(seed, |rig| async move {
+        with_ensemble(seed, move |rig| async move {
             let client = rig.client(A).await;
             client.create("/run", b"", &ephemeral()).await.unwrap();
             let first = rig.ensemble.stop_leader().unwrap();
@@ -222,7 +222,7 @@ fn a_write_whose_client_has_given_up_is_done_later_and_only_a_sync_waits_for_it(
 #[test]
 fn what_a_session_sent_through_the_server_before_is_refused_when_it_comes_late() {
     let late = |seed| {
-        with_ensemble(seed, |rig| async move {
+        with_ensemble(seed, move |rig| async move {
             let client = rig.client(A).await;
             client.create("/a", b"", &persistent()).await.unwrap();
             let before = rig.home(&client).unwrap();
@@ -254,7 +254,7 @@ fn what_a_session_sent_through_the_server_before_is_refused_when_it_comes_late()
 #[test]
 fn what_a_leader_without_a_majority_has_got_is_done_if_it_leads_again() {
     for is_stopped in [false, true] {
-        with_ensemble(42, |rig| async move {
+        with_ensemble(42, move |rig| async move {
             let leader = rig.ensemble.leader().unwrap();
             let client = rig.client_of(A, &Rig::address(leader)).await;
             client.create("/a", b"", &persistent()).await.unwrap();

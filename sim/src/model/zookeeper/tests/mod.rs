@@ -51,13 +51,24 @@ const fn ephemeral() -> zk::CreateOptions<'static> {
     zk::CreateMode::Ephemeral.with_acls(zk::Acls::anyone_all())
 }
 
-/// Runs a scenario against three servers.
-fn with_ensemble<T, F: Future<Output = T>>(seed: u64, scenario: impl FnOnce(Rig) -> F) -> T {
-    let runtime = Runtime::with_seed_and_config(seed, madsim::Config::default());
-    runtime.block_on(async {
-        let rig = Rig::new(seed);
-        scenario(rig).await
-    })
+/// Runs a scenario against three servers, on a thread of its own, as real runs are: the randomness that
+/// libraries keep for a thread is then drawn inside the simulation.
+fn with_ensemble<T, F>(seed: u64, scenario: impl FnOnce(Rig) -> F + Send + 'static) -> T
+where
+    T: Send + 'static,
+    F: Future<Output = T>,
+{
+    let run = move || {
+        let runtime = Runtime::with_seed_and_config(seed, madsim::Config::default());
+        runtime.block_on(async {
+            let rig = Rig::new(seed);
+            scenario(rig).await
+        })
+    };
+    match std::thread::spawn(run).join() {
+        Ok(out) => out,
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
 }
 
 struct Rig {
