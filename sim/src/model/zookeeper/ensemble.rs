@@ -14,7 +14,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bytes::Bytes;
 use canald_core::coordination::{ZkSessionId, Zxid};
 use canald_core::rng::{Rng, Seed};
 use madsim::time::Instant;
@@ -557,45 +556,6 @@ impl Inner {
     pub(super) fn by_hand(&mut self, now: Instant, steps: Vec<Step>) -> Option<Outcome> {
         let can_commit = self.commit_proposed(now);
         can_commit.then(|| self.commit(now, None, Change::All(steps)))?
-    }
-
-    /// The steps that give a node this data, and make it and those that hold it where they are absent.
-    pub(super) fn steps_to_write(&self, path: &str, data: Bytes) -> Vec<Step> {
-        let tree = self.truth();
-        if tree.stat(path).is_some() {
-            return vec![Step::Write {
-                path: path.to_owned(),
-                data,
-                version: -1,
-            }];
-        }
-        let ends = path.match_indices('/').map(|(at, _)| at).skip(1);
-        let above = ends.map(|end| &path[..end]);
-        let absent = above.filter(|path| tree.stat(path).is_none());
-        let all = absent.map(|path| (path, Bytes::new()));
-        all.chain([(path, data)])
-            .map(|(path, data)| Step::Create {
-                path: path.to_owned(),
-                data,
-                ephemeral: false,
-            })
-            .collect()
-    }
-
-    /// The steps that delete a node and all under it.
-    pub(super) fn steps_to_delete(&self, path: &str) -> Vec<Step> {
-        let Some((names, _)) = self.truth().children(path) else {
-            return Vec::new();
-        };
-        let under = names.iter();
-        let mut steps: Vec<Step> = under
-            .flat_map(|name| self.steps_to_delete(&format!("{path}/{name}")))
-            .collect();
-        steps.push(Step::Delete {
-            path: path.to_owned(),
-            version: -1,
-        });
-        steps
     }
 
     /// Who could lead: it reaches a majority, and has all that is committed; best of all what is only

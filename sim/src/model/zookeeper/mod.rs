@@ -8,6 +8,7 @@
 //! | `server` | one server: its copy of the tree, its connections |
 //! | `ensemble` | all of them: leader, majority, log, the life of sessions |
 //! | `jute` | the bytes, written from the protocol's description: no code of a client is used |
+//! | `by_hand` | what an operator does |
 //! | `serve` | the tasks |
 //! | [`client`] | what the real client needs to live in the simulator |
 //!
@@ -20,6 +21,7 @@
 //!
 //! Bounds: memory, for the log is kept whole. It never looks at canald but through its connections.
 
+mod by_hand;
 pub mod client;
 mod ensemble;
 mod jute;
@@ -278,7 +280,7 @@ impl Ensemble {
     pub fn write_by_hand(&self, path: &str, data: Bytes) -> bool {
         let done = {
             let mut inner = self.lock();
-            let steps = inner.steps_to_write(path, data);
+            let steps = by_hand::write(inner.truth(), path, data);
             inner.by_hand(Instant::now(), steps)
         };
         self.announce();
@@ -290,7 +292,7 @@ impl Ensemble {
     pub fn delete_by_hand(&self, path: &str) -> bool {
         let done = {
             let mut inner = self.lock();
-            let steps = inner.steps_to_delete(path);
+            let steps = by_hand::delete(inner.truth(), path);
             let is_there = !steps.is_empty();
             is_there.then(|| inner.by_hand(Instant::now(), steps))
         };
