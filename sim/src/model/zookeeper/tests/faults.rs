@@ -432,6 +432,8 @@ async fn storm(rig: Rig) -> (u64, u64) {
                         client.check_and_watch_stat("/run").await,
                         client.get_and_watch_children("/").await,
                         client.check_and_watch_stat("/x").await,
+                        client.check_and_watch_stat("/y").await,
+                        client.check_and_watch_stat("/z").await,
                     );
                     let (one, two) = (client.sync("/"), client.get_data("/run"));
                     let _ = tokio::join!(one, two);
