@@ -51,6 +51,7 @@ impl Digest {
             | Record::Daemon(_)
             | Record::Disk(_)
             | Record::Network(_)
+            | Record::ZooKeeper(_)
             | Record::Fault(_)
             | Record::Healed => fmt::write(self, format_args!("{record:?}")).unwrap_or_default(),
         }

@@ -11,10 +11,15 @@ pub enum Host {
     Canald,
     /// A client, by its place in the plan.
     Client(u8),
+    /// A server of the ZooKeeper ensemble.
+    ZooKeeper(u8),
 }
 
 /// The port of the database.
 pub const SOURCE_PORT: u16 = 3306;
+
+/// The port of ZooKeeper.
+pub const ZOOKEEPER_PORT: u16 = 2181;
 
 /// The port of canald.
 pub const CANALD_PORT: u16 = 11_111;
@@ -25,6 +30,7 @@ impl fmt::Display for Host {
             Self::Source => f.write_str("source"),
             Self::Canald => f.write_str("canald"),
             Self::Client(number) => write!(f, "client-{number}"),
+            Self::ZooKeeper(number) => write!(f, "zookeeper-{number}"),
         }
     }
 }

@@ -9,6 +9,8 @@ use std::hash::Hasher as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
+use canald_core::coordination::{ZkSessionId, Zxid};
 use canald_core::entry::proto::Entry;
 use madsim::time::Instant;
 
@@ -29,6 +31,8 @@ pub enum Record {
     Disk(DiskRecord),
     /// The network.
     Network(NetworkRecord),
+    /// The ZooKeeper ensemble.
+    ZooKeeper(ZkRecord),
     /// A fault of the plan begins or ends, in its words.
     Fault(String),
     /// All faults are over; from here on everything must come.
@@ -247,6 +251,92 @@ pub enum NetworkRecord {
         at: Host,
         /// Whether by a reset.
         reset: bool,
+    },
+}
+
+/// What happens in the ZooKeeper ensemble, when it is committed: no server, and no client, has seen it before.
+#[derive(Clone, Debug)]
+pub enum ZkRecord {
+    /// A session begins.
+    SessionBegun {
+        /// The transaction.
+        zxid: Zxid,
+        /// Which.
+        session: ZkSessionId,
+        /// How long it outlives the last word of its client.
+        timeout: Duration,
+        /// Whose it is.
+        by: Option<Host>,
+    },
+    /// A client goes on with its session on a new connection.
+    SessionResumed {
+        /// Which.
+        session: ZkSessionId,
+        /// Through which server.
+        server: u8,
+        /// Whose it is.
+        by: Option<Host>,
+    },
+    /// A session ends. What it owned is deleted by the same transaction, told of next.
+    SessionEnded {
+        /// The transaction.
+        zxid: Zxid,
+        /// Which.
+        session: ZkSessionId,
+        /// Not by its client, but because nothing was heard of it, or by hand.
+        expired: bool,
+    },
+    /// A node is changed. A transaction may change several.
+    Applied {
+        /// The transaction.
+        zxid: Zxid,
+        /// Who asked for it; an operator if no session.
+        session: Option<ZkSessionId>,
+        /// What.
+        change: ZkChange,
+    },
+    /// A transaction's answer will not reach the one who asked for it.
+    AnswerLost {
+        /// The transaction.
+        zxid: Zxid,
+        /// Who asked.
+        session: Option<ZkSessionId>,
+    },
+    /// Somebody leads, or nobody does any more.
+    Leader(Option<u8>),
+    /// A server is up.
+    Up(u8),
+    /// A server is down.
+    Down(u8),
+    /// All servers have forgotten everything, sessions too.
+    Wiped,
+}
+
+/// A change of one node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ZkChange {
+    /// It is made.
+    Created {
+        /// Which.
+        path: Arc<str>,
+        /// What is in it.
+        data: Bytes,
+        /// The session that it lives and dies with; none if it is persistent.
+        owner: Option<ZkSessionId>,
+    },
+    /// Its data is replaced.
+    Written {
+        /// Which.
+        path: Arc<str>,
+        /// What is in it now.
+        data: Bytes,
+        /// Its data's version now.
+        version: i32,
+    },
+    /// It is deleted.
+    Deleted {
+        /// Which.
+        path: Arc<str>,
     },
 }
 

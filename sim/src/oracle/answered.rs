@@ -67,6 +67,7 @@ impl Oracle for Answered {
             | Record::Daemon(DaemonRecord::Standing { .. } | DaemonRecord::Log { .. })
             | Record::Disk(_)
             | Record::Network(_)
+            | Record::ZooKeeper(_)
             | Record::Healed => {}
         }
         Ok(())

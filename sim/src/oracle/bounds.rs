@@ -178,6 +178,7 @@ impl Oracle for Bounds {
             | Record::Daemon(_)
             | Record::Disk(_)
             | Record::Network(_)
+            | Record::ZooKeeper(_)
             | Record::Fault(_)
             | Record::Healed => {}
         }

@@ -268,6 +268,7 @@ impl Oracle for Cursors {
             | Record::Daemon(_)
             | Record::Disk(_)
             | Record::Network(_)
+            | Record::ZooKeeper(_)
             | Record::Fault(_)
             | Record::Healed => Ok(()),
         };

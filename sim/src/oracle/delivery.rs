@@ -409,7 +409,11 @@ impl Oracle for Delivery {
             Record::Client(place, record) => return self.client(*place, record),
             Record::Daemon(record) => self.daemon(record),
             Record::Disk(record) => self.disk(record),
-            Record::Source(_) | Record::Network(_) | Record::Fault(_) | Record::Healed => {}
+            Record::Source(_)
+            | Record::Network(_)
+            | Record::ZooKeeper(_)
+            | Record::Fault(_)
+            | Record::Healed => {}
         }
         Ok(())
     }

@@ -87,6 +87,7 @@ impl Oracle for Explained {
             | Record::Client(..)
             | Record::Disk(_)
             | Record::Network(_)
+            | Record::ZooKeeper(_)
             | Record::Fault(_)
             | Record::Healed => Ok(()),
         }

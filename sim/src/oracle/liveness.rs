@@ -102,6 +102,7 @@ impl Oracle for Liveness {
             | Record::Daemon(_)
             | Record::Disk(_)
             | Record::Network(_)
+            | Record::ZooKeeper(_)
             | Record::Fault(_)
             | Record::Healed => {}
         }

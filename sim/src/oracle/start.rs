@@ -37,6 +37,7 @@ impl Oracle for Started {
             | Record::Daemon(_)
             | Record::Disk(_)
             | Record::Network(_)
+            | Record::ZooKeeper(_)
             | Record::Fault(_)
             | Record::Healed => Ok(()),
         }

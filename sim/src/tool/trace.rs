@@ -1,11 +1,14 @@
 //! A journal, for people: one line a record, in lanes.
 //!
-//! Lanes from left to right: the source, the network, canald and its disk, the clients. The network's lane is
-//! left out: what arrives is told by whoever takes it.
+//! Lanes from left to right: the source and ZooKeeper, the network, canald and its disk, the clients. The
+//! network's lane is left out: what arrives is told by whoever takes it.
 
 use std::time::Duration;
 
-use crate::journal::{ClientRecord, DaemonRecord, DiskRecord, Record, SourceRecord};
+use crate::host::Host;
+use crate::journal::{
+    ClientRecord, DaemonRecord, DiskRecord, Record, SourceRecord, ZkChange, ZkRecord,
+};
 use crate::model::history::{Body, Committed};
 
 /// How far each lane stands to the right.
@@ -24,6 +27,7 @@ pub fn line(at: Duration, record: &Record) -> Option<String> {
         Record::Daemon(record) => (CANALD_LANE, format!("canald: {}", daemon(record))),
         Record::Disk(record) => (DISK_LANE, format!("disk: {}", disk(record))),
         Record::Network(_) => return None,
+        Record::ZooKeeper(record) => (0, format!("zookeeper: {}", zookeeper(record))),
         Record::Fault(text) => (0, format!("==== {text}")),
         Record::Healed => (0, "==== all is well from here on".to_owned()),
     };
@@ -48,6 +52,69 @@ fn source(record: &SourceRecord) -> String {
         SourceRecord::Refused { connection, why } => {
             format!("connection {connection} is refused: {why}")
         }
+    }
+}
+
+fn zookeeper(record: &ZkRecord) -> String {
+    let whose = |by: &Option<Host>| by.map_or_else(|| "nobody".to_owned(), |by| by.to_string());
+    match record {
+        ZkRecord::SessionBegun {
+            zxid,
+            session,
+            timeout,
+            by,
+        } => {
+            let (by, zxid) = (whose(by), zxid.0);
+            format!("[{zxid:#x}] session {session} of {by} begins, for {timeout:?}")
+        }
+        ZkRecord::SessionResumed {
+            session,
+            server,
+            by,
+        } => format!("session {session} of {} goes on at {server}", whose(by)),
+        ZkRecord::SessionEnded {
+            zxid,
+            session,
+            expired,
+        } => {
+            let how = if *expired { "expires" } else { "is closed" };
+            format!("[{:#x}] session {session} {how}", zxid.0)
+        }
+        ZkRecord::Applied {
+            zxid,
+            session,
+            change,
+        } => {
+            let by = session.map_or_else(|| "by hand".to_owned(), |session| session.to_string());
+            format!("[{:#x}] {by}: {}", zxid.0, zookeeper_change(change))
+        }
+        ZkRecord::AnswerLost { zxid, .. } => format!("[{:#x}] is not answered", zxid.0),
+        ZkRecord::Leader(Some(server)) => format!("{server} leads"),
+        ZkRecord::Leader(None) => "nobody leads".to_owned(),
+        ZkRecord::Up(server) => format!("{server} is up"),
+        ZkRecord::Down(server) => format!("{server} is down"),
+        ZkRecord::Wiped => "all is forgotten".to_owned(),
+    }
+}
+
+fn zookeeper_change(change: &ZkChange) -> String {
+    match change {
+        ZkChange::Created {
+            path,
+            data,
+            owner: Some(_),
+        } => format!("{path} is made, ephemeral: {data:?}"),
+        ZkChange::Created {
+            path,
+            data,
+            owner: None,
+        } => format!("{path} is made: {data:?}"),
+        ZkChange::Written {
+            path,
+            data,
+            version,
+        } => format!("{path} is now, at version {version}: {data:?}"),
+        ZkChange::Deleted { path } => format!("{path} is deleted"),
     }
 }
 

@@ -5,7 +5,7 @@ pub mod clock;
 pub mod disk;
 pub mod net;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

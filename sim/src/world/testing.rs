@@ -1,4 +1,4 @@
-//! What tests of the world need: a small world, and a journal that can be read.
+//! What tests of the world, and of what lives in it, need: a small world, and a journal that can be read.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use crate::journal::{Journal, Record};
 use crate::plan::{Flavor, Options};
 
 /// A world with small windows and pieces, and delays of 1 to 3 ms.
-pub(super) fn options() -> Options {
+pub(crate) fn options() -> Options {
     Options {
         flavor: Flavor::Mysql,
         gtid: false,
@@ -29,7 +29,7 @@ pub(super) fn options() -> Options {
 }
 
 /// A journal, and what was written in it.
-pub(super) fn journal() -> (Journal, Arc<Mutex<Vec<Record>>>) {
+pub(crate) fn journal() -> (Journal, Arc<Mutex<Vec<Record>>>) {
     let records = Arc::new(Mutex::new(Vec::new()));
     let kept = Arc::clone(&records);
     let keep = Box::new(move |_, record: &Record| kept.lock().unwrap().push(record.clone()));

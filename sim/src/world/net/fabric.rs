@@ -460,7 +460,7 @@ impl Fabric {
     }
 
     /// Whether anything gets from one host to another.
-    fn passes(&self, from: Host, to: Host) -> bool {
+    pub(super) fn passes(&self, from: Host, to: Host) -> bool {
         let cut = self.cuts.contains_key(&(from, to));
         !cut && !self.off.contains(&from) && !self.off.contains(&to)
     }
@@ -483,5 +483,20 @@ pub(super) const fn address(host: Host) -> IpAddr {
         Host::Source => Ipv4Addr::new(10, 0, 0, 1),
         Host::Canald => Ipv4Addr::new(10, 0, 0, 2),
         Host::Client(number) => Ipv4Addr::new(10, 0, 1, number),
+        Host::ZooKeeper(number) => Ipv4Addr::new(10, 0, 2, number),
     })
+}
+
+/// The host at an address.
+pub(super) const fn host_at(address: IpAddr) -> Option<Host> {
+    let IpAddr::V4(address) = address else {
+        return None;
+    };
+    match address.octets() {
+        [10, 0, 0, 1] => Some(Host::Source),
+        [10, 0, 0, 2] => Some(Host::Canald),
+        [10, 0, 1, number] => Some(Host::Client(number)),
+        [10, 0, 2, number] => Some(Host::ZooKeeper(number)),
+        _ => None,
+    }
 }

@@ -19,7 +19,7 @@ mod tests;
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
@@ -139,6 +139,13 @@ impl Network {
         self.lock().power_on(host);
     }
 
+    /// Whether anything gets from one host to another now: for models whose own talk is not simulated
+    /// byte by byte.
+    #[must_use]
+    pub fn passes(&self, from: Host, to: Host) -> bool {
+        self.lock().passes(from, to)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Fabric> {
         self.0.lock()
     }
@@ -241,13 +248,20 @@ impl Net for SimNet {
     }
 }
 
+/// The host that has an address.
+#[must_use]
+pub const fn host_at(address: IpAddr) -> Option<Host> {
+    fabric::host_at(address)
+}
+
 /// The host of that name.
 fn named(name: &str) -> Option<Host> {
-    let number = || name.strip_prefix("client-")?.parse().ok();
+    let number = |prefix| name.strip_prefix(prefix)?.parse().ok();
     let hosts = [
         Some(Host::Source),
         Some(Host::Canald),
-        number().map(Host::Client),
+        number("client-").map(Host::Client),
+        number("zookeeper-").map(Host::ZooKeeper),
     ];
     hosts
         .into_iter()
