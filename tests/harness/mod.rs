@@ -8,6 +8,7 @@ pub mod canald;
 pub mod change;
 pub mod corpus;
 pub mod mirror;
+pub mod relay;
 pub mod server;
 pub mod statement;
 pub mod stock;
@@ -15,6 +16,7 @@ pub mod tables;
 pub mod truth;
 pub mod wire;
 pub mod workload;
+pub mod zookeeper;
 
 use std::fs;
 use std::io::{self, Write as _};

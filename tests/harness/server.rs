@@ -1,4 +1,4 @@
-//! Real database servers, started and stopped by the script `tests/servers`.
+//! Real servers, started and stopped by the script `tests/servers`.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -42,13 +42,91 @@ impl Kind {
     }
 }
 
-/// A running server with data of its own; both end with the value, or with this process.
+/// A running server of any kind, with data of its own; both end with the value, or with this process.
 #[derive(Debug)]
-pub struct Server {
-    kind: Kind,
+pub(super) struct Process {
+    kind: &'static str,
     name: String,
     options: Vec<String>,
     facts: BTreeMap<String, String>,
+}
+
+impl Process {
+    /// Starts a server of a kind of the script, or says that it cannot be had here.
+    pub(super) fn start(kind: &'static str, options: &[&str]) -> Result<Option<Self>> {
+        let mut process = Self {
+            kind,
+            name: unique(&format!("test-{kind}")),
+            options: options.iter().map(ToString::to_string).collect(),
+            facts: BTreeMap::new(),
+        };
+        Ok(process.launch()?.then_some(process))
+    }
+
+    fn launch(&mut self) -> Result<bool> {
+        let owner = std::process::id().to_string();
+        let output = script()
+            .args([
+                "start", self.kind, "--name", &self.name, "--owner", &owner, "--",
+            ])
+            .args(&self.options)
+            .output()
+            .context("cannot run tests/servers")?;
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        if output.status.code() == Some(EXIT_UNAVAILABLE) {
+            skipped(self.kind, &complaint);
+            return Ok(false);
+        }
+        ensure!(
+            output.status.success(),
+            "{} did not start: {complaint}",
+            self.kind
+        );
+        self.facts = String::from_utf8(output.stdout)?
+            .lines()
+            .filter_map(|line| line.split_once('='))
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect();
+        Ok(true)
+    }
+
+    /// One of the facts that the script tells of it.
+    pub(super) fn fact(&self, key: &str) -> Result<&str> {
+        self.facts
+            .get(key)
+            .map(String::as_str)
+            .with_context(|| format!("{} has no fact {key}", self.name))
+    }
+
+    /// Runs its own client program to the end.
+    pub(super) fn run_client(&self, arguments: &[&str]) -> Result<()> {
+        run_script(&[&["client", &self.name], arguments].concat())
+    }
+
+    /// Kills it, and keeps its data.
+    pub(super) fn crash(&self) -> Result<()> {
+        run_script(&["stop", "--keep", "--kill", &self.name])
+    }
+
+    /// Starts it again after a crash, with the same data on the same port.
+    pub(super) fn restart(&mut self) -> Result<()> {
+        ensure!(self.launch()?, "{} is gone", self.name);
+        Ok(())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Should this fail, the server still ends with this process, its owner.
+        let _ = run_script(&["stop", &self.name]);
+    }
+}
+
+/// A running database.
+#[derive(Debug)]
+pub struct Server {
+    kind: Kind,
+    process: Process,
 }
 
 impl Server {
@@ -57,48 +135,8 @@ impl Server {
     /// # Errors
     /// When the server is there but does not start.
     pub fn start(kind: Kind, options: &[&str]) -> Result<Option<Self>> {
-        let name = unique(&format!("test-{}", kind.name()));
-        let options: Vec<String> = options.iter().map(ToString::to_string).collect();
-        let mut server = Self {
-            kind,
-            name,
-            options,
-            facts: BTreeMap::new(),
-        };
-        Ok(server.launch()?.then_some(server))
-    }
-
-    fn launch(&mut self) -> Result<bool> {
-        let owner = std::process::id().to_string();
-        let output = script()
-            .args([
-                "start",
-                self.kind.name(),
-                "--name",
-                &self.name,
-                "--owner",
-                &owner,
-                "--",
-            ])
-            .args(&self.options)
-            .output()
-            .context("cannot run tests/servers")?;
-        let complaint = String::from_utf8_lossy(&output.stderr);
-        if output.status.code() == Some(EXIT_UNAVAILABLE) {
-            skipped(self.kind.name(), &complaint);
-            return Ok(false);
-        }
-        ensure!(
-            output.status.success(),
-            "{} did not start: {complaint}",
-            self.kind.name()
-        );
-        self.facts = String::from_utf8(output.stdout)?
-            .lines()
-            .filter_map(|line| line.split_once('='))
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .collect();
-        Ok(true)
+        let process = Process::start(kind.name(), options)?;
+        Ok(process.map(|process| Self { kind, process }))
     }
 
     /// Which kind it is.
@@ -112,10 +150,7 @@ impl Server {
     /// # Errors
     /// When there is no such fact.
     pub fn fact(&self, key: &str) -> Result<&str> {
-        self.facts
-            .get(key)
-            .map(String::as_str)
-            .with_context(|| format!("{} has no fact {key}", self.name))
+        self.process.fact(key)
     }
 
     /// The URL of this server as a source for an account.
@@ -166,7 +201,7 @@ impl Server {
             }
             thread::sleep(PURGE_PAUSE);
         }
-        bail!("{} does not let go of its first file", self.name)
+        bail!("{} does not let go of its first file", self.process.name)
     }
 
     /// The server's own client program, waiting for SQL on its standard input.
@@ -177,7 +212,7 @@ impl Server {
         script()
             .args([
                 "client",
-                &self.name,
+                &self.process.name,
                 "--batch",
                 "--skip-column-names",
                 "--raw",
@@ -195,16 +230,8 @@ impl Server {
     /// # Errors
     /// When it does not start.
     pub fn crash_and_restart(&mut self) -> Result<()> {
-        run_script(&["stop", "--keep", "--kill", &self.name])?;
-        ensure!(self.launch()?, "{} is gone", self.name);
-        Ok(())
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Should this fail, the server still ends with this process, its owner.
-        let _ = run_script(&["stop", &self.name]);
+        self.process.crash()?;
+        self.process.restart()
     }
 }
 

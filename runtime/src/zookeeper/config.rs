@@ -182,6 +182,7 @@ fn parse_address(text: &str) -> Result<ServerAddress, ServersFault> {
         (host, port)
     } else {
         match address.split_once(':') {
+            Some((_, port)) if port.contains(':') => return Err(bad_host()),
             Some((host, port)) => (host, Some(port)),
             None => (address, None),
         }
@@ -253,13 +254,22 @@ mod tests {
         for text in ["", " ", ";a:1", "a:1;", "a:1,", "a:1,,b:2", "/canal"] {
             assert_eq!(fault(text), missing, "{text:?}");
         }
-        for port in ["zk:", "zk:0", "zk:65536", "zk:x", "::1", "[::1]:x"] {
+        for port in ["zk:", "zk:0", "zk:65536", "zk:x", "[::1]:x"] {
             assert_eq!(
                 fault(port),
                 format!("{port}: the port must be a number from 1 to 65535")
             );
         }
-        for host in [":2181", "[::1", "[::1]2181", "a b:1", "u@h:1", "[]:1"] {
+        for host in [
+            ":2181",
+            "[::1",
+            "[::1]2181",
+            "a b:1",
+            "u@h:1",
+            "[]:1",
+            "::1",
+            "fe80::1:2181",
+        ] {
             let expected = format!("{host}: not a host;");
             assert!(
                 fault(host).starts_with(&expected),

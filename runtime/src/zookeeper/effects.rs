@@ -19,6 +19,8 @@ pub(super) const REQUEST_BYTES_MAX: usize = NODE_BYTES_MAX - 1;
 const HEAD_BYTES: usize = 32;
 /// Bytes of a step beside its path and data: kind, lengths, flags, version, and the ACL "anyone all".
 const STEP_BYTES: usize = 64;
+/// What stands for the owner of a container, which lives until its last child is gone.
+const CONTAINER_OWNER: i64 = i64::MIN;
 /// Children whose reads are on their way at once.
 const READS_AT_ONCE: usize = 64;
 
@@ -268,6 +270,106 @@ fn node_stat(stat: &Stat) -> NodeStat {
     NodeStat {
         created: Zxid(stat.czxid),
         version: NodeVersion(stat.version),
-        owner: (owner != 0).then_some(ZkSessionId(owner)),
+        owner: (owner != 0 && owner != CONTAINER_OWNER).then_some(ZkSessionId(owner)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(bytes: usize) -> NodePath {
+        NodePath::new(format!("/{}", "x".repeat(bytes - 1)))
+    }
+
+    fn zeros(bytes: usize) -> Bytes {
+        Bytes::from(vec![0; bytes])
+    }
+
+    #[test]
+    fn what_was_not_done_is_refused() {
+        for (error, refusal) in [
+            (Error::NoNode, Refusal::NoNode),
+            (Error::NodeExists, Refusal::NodeExists),
+            (Error::BadVersion, Refusal::BadVersion),
+            (Error::NotEmpty, Refusal::NotEmpty),
+        ] {
+            assert_eq!(Fault::from(error), Fault::Refused(refusal));
+        }
+        for error in [
+            Error::NoAuth,
+            Error::NotReadOnly,
+            Error::NoChildrenForEphemerals,
+            Error::InvalidAcl,
+            Error::QuotaExceeded,
+            Error::Throttled,
+            Error::Unimplemented,
+            Error::BadArguments(&"server error"),
+        ] {
+            let why = error.to_string();
+            let refused = Fault::Refused(Refusal::Forbidden(why));
+            assert_eq!(Fault::from(error), refused);
+        }
+    }
+
+    #[test]
+    fn what_may_have_been_done_is_unknown() {
+        for error in [
+            Error::ConnectionLoss,
+            Error::SessionExpired,
+            Error::SessionMoved,
+            Error::ClientClosed,
+            Error::AuthFailed,
+            Error::Timeout,
+            Error::MarshallingError,
+            Error::UnexpectedErrorCode(-1),
+        ] {
+            let how = error.to_string();
+            assert_eq!(Fault::from(error), Fault::Unknown(how));
+        }
+    }
+
+    #[test]
+    fn a_refused_step_is_named_in_whatever_way_it_is_refused() {
+        let fault = |source| Fault::from(MultiWriteError::OperationFailed { index: 2, source });
+        for (error, refusal) in [
+            (Error::NoNode, StepRefusal::NoNode),
+            (Error::NodeExists, StepRefusal::NodeExists),
+            (Error::BadVersion, StepRefusal::BadVersion),
+            (Error::NotEmpty, StepRefusal::NotEmpty),
+        ] {
+            assert_eq!(fault(error), Fault::Refused(Refusal::Step(2, refusal)));
+        }
+        for (error, why) in [
+            (Error::NoAuth, "step 2: not authorized"),
+            (
+                Error::UnexpectedErrorCode(-9),
+                "step 2: unexpected error code: -9",
+            ),
+        ] {
+            assert_eq!(
+                fault(error),
+                Fault::Refused(Refusal::Forbidden(why.to_owned()))
+            );
+        }
+        let lost = MultiWriteError::RequestFailed {
+            source: Error::ConnectionLoss,
+        };
+        let how = "connection to server has lost".to_owned();
+        assert_eq!(Fault::from(lost), Fault::Unknown(how));
+    }
+
+    #[test]
+    fn a_request_is_measured_with_its_paths_and_below_its_chroot() {
+        let room = REQUEST_BYTES_MAX - HEAD_BYTES - STEP_BYTES;
+        let (path, chroot) = (path(100), 10);
+        let write = |bytes| Effect::Write(path.clone(), zeros(bytes), NodeVersion(0));
+        assert_eq!(check_size(&write(room - 110), chroot), Ok(()));
+        assert!(check_size(&write(room - 109), chroot).is_err());
+        assert!(check_size(&write(room - 110), chroot + 1).is_err());
+        let check = || Step::Check(path.clone(), NodeVersion(0));
+        let all = |bytes| Effect::All(vec![check(), Step::Create(path.clone(), zeros(bytes))]);
+        assert_eq!(check_size(&all(room - STEP_BYTES - 220), chroot), Ok(()));
+        assert!(check_size(&all(room - STEP_BYTES - 219), chroot).is_err());
     }
 }

@@ -17,7 +17,8 @@
 //! that order.
 //!
 //! Bounds: effects under way and watches are as many as the machines ask for; signals wait for those that
-//! hear them, a few for each connection and one for each watch; data as in [`mod@effects`].
+//! hear them, two for each connection and one for each watch. A request of 1 MiB, with paths and all, is refused
+//! unsent: a server would drop the connection over it.
 //!
 //! It never decides and never tries an effect again. What it tries again for ever is to have a session.
 
@@ -77,6 +78,9 @@ pub struct Signals {
 
 impl ZooKeeper {
     /// Begins to seek a session, in a task of its own.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
     #[must_use]
     pub fn open(config: ZooKeeperConfig) -> (Self, Signals) {
         let (orders, taken) = mpsc::unbounded_channel();
@@ -136,7 +140,7 @@ impl ZooKeeper {
 }
 
 impl Signals {
-    /// The next signal. None when the session was closed because nobody asks any more; then its ephemeral nodes
+    /// The next signal; [`Signal::Expired`] may come without a [`Signal::Disconnected`] before it. None when the session was closed because nobody asks any more; then its ephemeral nodes
     /// are gone, unless ZooKeeper could not be reached. Nothing is lost if the future is dropped.
     pub async fn next(&mut self) -> Option<Signal> {
         let (signal, connection) = self.signals.recv().await?;

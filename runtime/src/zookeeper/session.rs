@@ -60,13 +60,8 @@ pub(super) async fn run(config: ZooKeeperConfig, orders: mpsc::UnboundedReceiver
     while let Some(client) = establish(&config, &mut desk).await {
         match Session::new(&client).run(&mut desk).await {
             End::Over => {
-                if desk
-                    .refuse_during(tokio::time::sleep(PAUSE_MIN))
-                    .await
-                    .is_none()
-                {
-                    return;
-                }
+                // If nobody gives orders any more, that is seen again while a session is sought.
+                let _ = desk.refuse_during(tokio::time::sleep(PAUSE_MIN)).await;
             }
             End::Unneeded => return close(client).await,
         }
@@ -104,7 +99,12 @@ fn connector(config: &ZooKeeperConfig) -> Connector {
 async fn close(client: Client) {
     let mut states = client.state_watcher();
     drop(client);
-    let closed = async { while !states.changed().await.is_terminated() {} };
+    let closed = async {
+        let mut state = states.state();
+        while !state.is_terminated() {
+            state = states.changed().await;
+        }
+    };
     if tokio::time::timeout(CLOSE_TIMEOUT, closed).await.is_err() {
         warn!("ZooKeeper does not close our session in time; it will end by itself");
     }
@@ -124,6 +124,12 @@ impl Desk {
         ConnectionNo(self.connections)
     }
 
+    /// Takes in a machine; those that hear no more are forgotten.
+    fn admit(&mut self, listener: Listener) {
+        self.listeners.retain(|listener| !listener.is_closed());
+        self.listeners.push(listener);
+    }
+
     /// Tells all machines; those that hear no more are forgotten.
     fn tell(&mut self, signal: &Signal, connection: Option<ConnectionNo>) {
         self.listeners
@@ -139,7 +145,7 @@ impl Desk {
                 value = &mut wait => return Some(value),
                 order = self.orders.recv() => match order? {
                     Order::Perform(ask) => ask.refuse("there is no session"),
-                    Order::Listen(listener) => self.listeners.push(listener),
+                    Order::Listen(listener) => self.admit(listener),
                 },
             }
         }
@@ -284,6 +290,8 @@ impl<'c> Session<'c> {
         ZkSessionId(self.client.session_id().0)
     }
 
+    /// The library tells the timeout that was granted when the session began; a server that grants another
+    /// one to a session that comes back is not heard.
     fn connected(&self) -> Signal {
         Signal::Connected {
             session: self.id(),
@@ -293,10 +301,10 @@ impl<'c> Session<'c> {
 
     fn welcome(&self, listener: Listener, desk: &mut Desk) {
         if self.connection.is_some() {
-            // A machine that is gone already is forgotten with the next signal.
+            // A machine that is gone already hears nothing.
             let _ = listener.send((self.connected(), self.connection));
         }
-        desk.listeners.push(listener);
+        desk.admit(listener);
     }
 
     /// Sends an effect. The library would keep what is asked while it is disconnected, and send it later.
@@ -305,7 +313,11 @@ impl<'c> Session<'c> {
             return ask.refuse("there is no connection");
         }
         if ask.connection != self.connection {
-            return ask.refuse("the connection in which this was asked is over");
+            let why = match ask.connection {
+                Some(_) => "the connection in which this was asked is over",
+                None => "this was asked before its machine heard of a connection",
+            };
+            return ask.refuse(why);
         }
         let mut performing = Box::pin(perform(self.client, ask.effect));
         let waiting = Waiting {
@@ -339,13 +351,18 @@ impl<'c> Session<'c> {
     }
 }
 
-/// Waits for the change; none if the session ended instead, which is told to all.
+/// Waits for the change; none if there is nobody to tell: the machine is gone, or the session ended, which all
+/// hear.
 async fn watch(
     watcher: OneshotWatcher,
     ticket: Ticket,
     listener: Listener,
 ) -> Option<(Ticket, Listener)> {
-    let event = watcher.changed().await;
+    let event = tokio::select! {
+        biased;
+        event = watcher.changed() => event,
+        () = listener.closed() => return None,
+    };
     (event.event_type != EventType::Session).then_some((ticket, listener))
 }
 
