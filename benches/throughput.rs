@@ -81,7 +81,6 @@ const fn server_options(kind: Kind) -> &'static [&'static str] {
             &["--binlog-row-metadata=FULL", "--max-binlog-size=1G"]
         }
         Kind::MySql56 => &["--max-binlog-size=1G"],
-        Kind::ZooKeeper => &[],
     }
 }
 

@@ -136,7 +136,6 @@ pub const fn reset(kind: Kind) -> &'static str {
     match kind {
         Kind::MySql97 => "RESET BINARY LOGS AND GTIDS",
         Kind::MySql56 | Kind::MariaDb1011 => "RESET MASTER",
-        Kind::ZooKeeper => panic!("ZooKeeper has no log to measure"),
     }
 }
 
@@ -146,7 +145,6 @@ pub const fn end_of_log(kind: Kind) -> &'static str {
     match kind {
         Kind::MySql97 => "SHOW BINARY LOG STATUS",
         Kind::MySql56 | Kind::MariaDb1011 => "SHOW MASTER STATUS",
-        Kind::ZooKeeper => panic!("ZooKeeper has no log to measure"),
     }
 }
 

@@ -14,11 +14,11 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use canald_tests::harness::canald::{Canald, DESTINATION, Plan};
 use canald_tests::harness::server::{Kind, Server};
 use canald_tests::harness::wire::Connection;
+use canald_tests::harness::zookeeper;
 use canald_tests::harness::{Scratch, say};
 
 const CLIENT_ID: &str = "1001";
-/// The shortest that ZooKeeper grants with this tick: twice it.
-const TICK: &str = "tickTime=500";
+/// The shortest that ZooKeeper is asked for; with its tick in tests, 0.5 s, it could grant half of it.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(2);
 const RUNNING: &str = "/otter/canal/destinations/example/running";
 /// Rounds of each fault.
@@ -47,7 +47,7 @@ enum Fault {
 }
 
 struct Cluster {
-    zookeeper: Server,
+    zookeeper: zookeeper::Server,
     source: Arc<Server>,
     scratch: Scratch,
     servers: Vec<(Plan, Option<Canald>)>,
@@ -55,7 +55,7 @@ struct Cluster {
 
 impl Cluster {
     fn start() -> Result<Option<Self>> {
-        let Some(zookeeper) = Server::start(Kind::ZooKeeper, &[TICK])? else {
+        let Some(zookeeper) = zookeeper::Server::with(&[])? else {
             return Ok(None);
         };
         let Some(source) = Server::start(Kind::MariaDb1011, &[])? else {
@@ -80,7 +80,7 @@ impl Cluster {
         let plan = Plan::new(source, &self.scratch.path().join(name)).on_one_port()?;
         let millis = SESSION_TIMEOUT.as_millis().to_string();
         Ok(plan
-            .key("canal.zkServers", self.zookeeper.fact("connect")?)
+            .key("canal.zkServers", self.zookeeper.address()?)
             .key("canald.zookeeper.session.timeout.ms", &millis))
     }
 
@@ -102,7 +102,7 @@ impl Cluster {
             Fault::Killed => self.servers[nth].1.take().context("it is gone")?.kill(),
             Fault::Stopped => self.servers[nth].1.take().context("it is gone")?.stop(),
             Fault::Paused => self.canald(nth)?.pause(),
-            Fault::Deleted => self.zookeeper.zookeeper(&["delete", RUNNING]),
+            Fault::Deleted => self.zookeeper.run(&["delete", RUNNING]),
         }
     }
 

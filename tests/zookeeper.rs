@@ -10,8 +10,7 @@ use canald_core::coordination::{
     Effect, NODE_BYTES_MAX, NodeLife, NodePath, NodeVersion, Outcome, Refusal, Signal, Step,
     StepRefusal, Value,
 };
-use canald_tests::harness::server::{Kind, Server};
-use canald_tests::harness::zookeeper::{DEADLINE, LONG_SESSIONS, Machine, config};
+use canald_tests::harness::zookeeper::{DEADLINE, Machine, Server, config};
 
 const NEW: NodeVersion = NodeVersion(0);
 const WRONG: NodeVersion = NodeVersion(7);
@@ -23,9 +22,7 @@ const OVERHEAD_MAX: usize = 512;
 /// One server for all tests of this file, each below a node of its own. It ends with this process.
 fn server() -> Result<Option<&'static Server>> {
     static SERVER: OnceLock<Result<Option<Server>, String>> = OnceLock::new();
-    let started = SERVER.get_or_init(|| {
-        Server::start(Kind::ZooKeeper, &[LONG_SESSIONS]).map_err(|fault| format!("{fault:#}"))
-    });
+    let started = SERVER.get_or_init(|| Server::start().map_err(|fault| format!("{fault:#}")));
     match started {
         Ok(server) => Ok(server.as_ref()),
         Err(fault) => bail!("{fault}"),
@@ -54,8 +51,8 @@ async fn an_ephemeral_node_has_its_owner_and_a_change_fires_once() -> Result<()>
     let Some(server) = server()? else {
         return Ok(());
     };
-    let (mut a, session) = Machine::connect(server.fact("connect")?).await?;
-    let (mut b, _) = Machine::connect(server.fact("connect")?).await?;
+    let (mut a, session) = Machine::connect(server.address()?).await?;
+    let (mut b, _) = Machine::connect(server.address()?).await?;
     let ground = a.ground().await?;
     let parent = a.read(&ground).await?.context("it was made")?;
     ensure!(parent.stat.owner.is_none(), "{parent:?}");
@@ -93,7 +90,7 @@ async fn what_is_absent_fires_when_it_appears() -> Result<()> {
     let Some(server) = server()? else {
         return Ok(());
     };
-    let (mut machine, _) = Machine::connect(server.fact("connect")?).await?;
+    let (mut machine, _) = Machine::connect(server.address()?).await?;
     let path = machine.ground().await?.child("later");
     let (absent, node) = machine.watch(&path).await?;
     assert_eq!(node, None);
@@ -106,7 +103,7 @@ async fn machines_of_one_session_hear_of_their_own_tickets_only() -> Result<()> 
     let Some(server) = server()? else {
         return Ok(());
     };
-    let (mut a, session) = Machine::connect(server.fact("connect")?).await?;
+    let (mut a, session) = Machine::connect(server.address()?).await?;
     let mut b = a.another();
     assert_eq!(b.hear_connected().await?, session);
     let ground = a.ground().await?;
@@ -125,7 +122,7 @@ async fn effects_are_done_in_their_order_even_if_nobody_waits() -> Result<()> {
     let Some(server) = server()? else {
         return Ok(());
     };
-    let (mut machine, _) = Machine::connect(server.fact("connect")?).await?;
+    let (mut machine, _) = Machine::connect(server.address()?).await?;
     let path = machine.ground().await?;
     let mut version = NEW;
     for number in 0..MANY {
@@ -144,7 +141,7 @@ async fn the_watches_of_a_machine_end_with_it() -> Result<()> {
     let Some(server) = server()? else {
         return Ok(());
     };
-    let (mut stays, _) = Machine::connect(server.fact("connect")?).await?;
+    let (mut stays, _) = Machine::connect(server.address()?).await?;
     let mut goes = stays.another();
     goes.hear_connected().await?;
     let ground = stays.ground().await?;
@@ -168,7 +165,7 @@ async fn all_steps_are_done_or_none_and_the_refused_one_is_named() -> Result<()>
     let Some(server) = server()? else {
         return Ok(());
     };
-    let (mut machine, _) = Machine::connect(server.fact("connect")?).await?;
+    let (mut machine, _) = Machine::connect(server.address()?).await?;
     let ground = machine.ground().await?;
     let (old, new, gone) = (
         ground.child("old"),
@@ -241,7 +238,7 @@ async fn a_refusal_says_why() -> Result<()> {
     let Some(server) = server()? else {
         return Ok(());
     };
-    let (mut machine, _) = Machine::connect(server.fact("connect")?).await?;
+    let (mut machine, _) = Machine::connect(server.address()?).await?;
     let ground = machine.ground().await?;
     let (node, none) = (ground.child("node"), ground.child("none"));
     machine.create(&node, "", NodeLife::Ephemeral).await?;
@@ -274,7 +271,7 @@ async fn children_come_by_name_with_their_data() -> Result<()> {
     let Some(server) = server()? else {
         return Ok(());
     };
-    let (mut machine, _) = Machine::connect(server.fact("connect")?).await?;
+    let (mut machine, _) = Machine::connect(server.address()?).await?;
     let ground = machine.ground().await?;
     let absent = machine
         .done(Effect::ReadChildren(ground.child("none")))
@@ -309,13 +306,13 @@ async fn a_node_without_data_is_not_an_absent_one() -> Result<()> {
     let Some(server) = server()? else {
         return Ok(());
     };
-    let (mut machine, _) = Machine::connect(server.fact("connect")?).await?;
+    let (mut machine, _) = Machine::connect(server.address()?).await?;
     let ground = machine.ground().await?;
     let null = ground.child("null");
     // ZooKeeper's own client makes it with no data at all, as canal makes its parents.
-    server.zookeeper(&["create", null.as_str()])?;
+    server.run(&["create", null.as_str()])?;
     let container = ground.child("container");
-    server.zookeeper(&["create", "-c", container.as_str()])?;
+    server.run(&["create", "-c", container.as_str()])?;
     for path in [&null, &container, &ground] {
         let node = machine.read(path).await?.context("it is there")?;
         assert_eq!((node.data, node.stat.owner), (Bytes::new(), None), "{path}");
@@ -331,7 +328,7 @@ async fn parents_are_made_where_they_are_absent() -> Result<()> {
     let Some(server) = server()? else {
         return Ok(());
     };
-    let (mut machine, _) = Machine::connect(server.fact("connect")?).await?;
+    let (mut machine, _) = Machine::connect(server.address()?).await?;
     let ground = machine.ground().await?;
     let (middle, deep) = (ground.child("a/b"), ground.child("a/b/c/d"));
     assert_eq!(
@@ -357,7 +354,7 @@ async fn all_is_below_the_chroot() -> Result<()> {
     let Some(server) = server()? else {
         return Ok(());
     };
-    let connect = server.fact("connect")?;
+    let connect = server.address()?;
     let (mut outside, _) = Machine::connect(connect).await?;
     let ground = outside.ground().await?;
     let (mut inside, session) = Machine::connect(&format!("{connect}{ground}")).await?;
@@ -393,7 +390,7 @@ async fn too_much_data_is_refused_and_the_connection_stays() -> Result<()> {
     let Some(server) = server()? else {
         return Ok(());
     };
-    let (mut machine, _) = Machine::connect(server.fact("connect")?).await?;
+    let (mut machine, _) = Machine::connect(server.address()?).await?;
     let path = machine.ground().await?.child("large");
     let (ticket, _) = machine.watch(&path).await?;
     let create = |bytes| Effect::Create(path.clone(), zeros(bytes), NodeLife::Persistent);
@@ -423,12 +420,12 @@ async fn nodes_of_others_open_to_who_has_their_password() -> Result<()> {
     let Some(server) = server()? else {
         return Ok(());
     };
-    let connect = server.fact("connect")?;
+    let connect = server.address()?;
     let (mut anyone, _) = Machine::connect(connect).await?;
     let path = anyone.ground().await?.child("closed");
     // The second part is base64(sha1("canal:s3cret")).
     let acl = "digest:canal:1akVRNP4/zq0iXJSuhSPvz6NkFo=:cdrwa";
-    server.zookeeper(&["create", path.as_str(), "x", acl])?;
+    server.run(&["create", path.as_str(), "x", acl])?;
     let refused = refusal(&mut anyone, Effect::Read(path.clone())).await?;
     ensure!(matches!(refused, Refusal::Forbidden(_)), "{refused:?}");
 

@@ -8,20 +8,15 @@ use anyhow::{Context as _, Result, bail, ensure};
 use bytes::Bytes;
 use canald_core::coordination::{Effect, NodeLife, NodePath, Outcome, Refusal, Signal, Value};
 use canald_tests::harness::relay::Relay;
-use canald_tests::harness::server::{Kind, Server};
-use canald_tests::harness::zookeeper::{LONG_SESSIONS, Machine, config, unknown};
+use canald_tests::harness::zookeeper::{Machine, Server, config, unknown};
 
 /// Short, for those that are to end.
 const SHORT_SESSION: Duration = Duration::from_secs(2);
 const SHORT_CONNECTION: Duration = Duration::from_millis(500);
 
-fn start() -> Result<Option<Server>> {
-    Server::start(Kind::ZooKeeper, &[LONG_SESSIONS])
-}
-
 /// A relay to a server, and how to connect through it.
 fn relay(server: &Server) -> Result<(Relay, String)> {
-    let relay = Relay::to(server.fact("port")?.parse()?)?;
+    let relay = Relay::to(server.port()?)?;
     let address = relay.address().to_string();
     Ok((relay, address))
 }
@@ -32,11 +27,11 @@ fn create(path: &NodePath, life: NodeLife) -> Effect {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_closed_session_takes_its_nodes_along() -> Result<()> {
-    let Some(server) = start()? else {
+    let Some(server) = Server::start()? else {
         return Ok(());
     };
-    let (mut a, _) = Machine::connect(server.fact("connect")?).await?;
-    let (mut b, _) = Machine::connect(server.fact("connect")?).await?;
+    let (mut a, _) = Machine::connect(server.address()?).await?;
+    let (mut b, _) = Machine::connect(server.address()?).await?;
     let path = b.ground().await?.child("running");
     a.create(&path, "", NodeLife::Ephemeral).await?;
     let (ticket, node) = b.watch(&path).await?;
@@ -52,11 +47,11 @@ async fn a_closed_session_takes_its_nodes_along() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_is_closed_behind_the_last_outcome() -> Result<()> {
-    let Some(server) = start()? else {
+    let Some(server) = Server::start()? else {
         return Ok(());
     };
-    let (mut a, _) = Machine::connect(server.fact("connect")?).await?;
-    let (mut b, _) = Machine::connect(server.fact("connect")?).await?;
+    let (mut a, _) = Machine::connect(server.address()?).await?;
+    let (mut b, _) = Machine::connect(server.address()?).await?;
     let path = b.ground().await?.child("last");
     let (_, outcome) = a.ask(create(&path, NodeLife::Persistent));
     drop(a);
@@ -67,10 +62,10 @@ async fn a_session_is_closed_behind_the_last_outcome() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_has_the_timeout_that_the_server_grants() -> Result<()> {
-    let Some(server) = start()? else {
+    let Some(server) = Server::start()? else {
         return Ok(());
     };
-    let mut config = config(server.fact("connect")?)?;
+    let mut config = config(server.address()?)?;
     config.session_timeout *= 2;
     let mut machine = Machine::open(&config);
     let signal = machine.hear().await?;
@@ -83,12 +78,12 @@ async fn a_session_has_the_timeout_that_the_server_grants() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_that_cannot_be_closed_is_left_to_end_by_itself() -> Result<()> {
-    let Some(server) = start()? else {
+    let Some(server) = Server::start()? else {
         return Ok(());
     };
     let (relay, address) = relay(&server)?;
     let (mut machine, _) = Machine::connect(&address).await?;
-    let (mut other, _) = Machine::connect(server.fact("connect")?).await?;
+    let (mut other, _) = Machine::connect(server.address()?).await?;
     let path = other.ground().await?.child("running");
     machine.create(&path, "", NodeLife::Ephemeral).await?;
     relay.cut();
@@ -100,14 +95,14 @@ async fn a_session_that_cannot_be_closed_is_left_to_end_by_itself() -> Result<()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_and_a_silent_server_are_passed_over() -> Result<()> {
-    let Some(server) = start()? else {
+    let Some(server) = Server::start()? else {
         return Ok(());
     };
     let (silent, silent_address) = relay(&server)?;
     silent.silence();
     // Nobody listens there any more.
     let dead = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
-    let servers = format!("{dead},{silent_address};{}", server.fact("connect")?);
+    let servers = format!("{dead},{silent_address};{}", server.address()?);
     let (mut machine, _) = Machine::connect(&servers).await?;
     machine.done(Effect::Sync).await?;
     Ok(())
@@ -115,10 +110,10 @@ async fn a_dead_and_a_silent_server_are_passed_over() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_comes_back_in_time_finds_the_same_session() -> Result<()> {
-    let Some(mut server) = start()? else {
+    let Some(mut server) = Server::start()? else {
         return Ok(());
     };
-    let (mut machine, session) = Machine::connect(server.fact("connect")?).await?;
+    let (mut machine, session) = Machine::connect(server.address()?).await?;
     let ground = machine.ground().await?;
     let (running, late) = (ground.child("running"), ground.child("late"));
     machine.create(&running, "", NodeLife::Ephemeral).await?;
@@ -139,10 +134,10 @@ async fn a_server_that_comes_back_in_time_finds_the_same_session() -> Result<()>
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_that_is_over_is_followed_by_a_new_one_without_its_effects() -> Result<()> {
-    let Some(mut server) = start()? else {
+    let Some(mut server) = Server::start()? else {
         return Ok(());
     };
-    let mut config = config(server.fact("connect")?)?;
+    let mut config = config(server.address()?)?;
     config.session_timeout = SHORT_SESSION;
     config.connection_timeout = Some(SHORT_CONNECTION);
     let mut machine = Machine::open(&config);
@@ -179,11 +174,11 @@ async fn a_session_that_is_over_is_followed_by_a_new_one_without_its_effects() -
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_that_the_server_gave_up_is_over() -> Result<()> {
-    let Some(server) = start()? else {
+    let Some(server) = Server::start()? else {
         return Ok(());
     };
     let (relay, address) = relay(&server)?;
-    let (mut other, _) = Machine::connect(server.fact("connect")?).await?;
+    let (mut other, _) = Machine::connect(server.address()?).await?;
     let running = other.ground().await?.child("running");
     let mut config = config(&address)?;
     config.session_timeout = SHORT_SESSION;
@@ -205,12 +200,12 @@ async fn a_session_that_the_server_gave_up_is_over() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_effect_whose_answer_is_lost_is_unknown_and_is_not_hidden() -> Result<()> {
-    let Some(server) = start()? else {
+    let Some(server) = Server::start()? else {
         return Ok(());
     };
     let (relay, address) = relay(&server)?;
     let (mut machine, session) = Machine::connect(&address).await?;
-    let (mut other, _) = Machine::connect(server.fact("connect")?).await?;
+    let (mut other, _) = Machine::connect(server.address()?).await?;
     let path = other.ground().await?.child("running");
     let (ticket, _) = other.watch(&path).await?;
 
@@ -231,7 +226,7 @@ async fn an_effect_whose_answer_is_lost_is_unknown_and_is_not_hidden() -> Result
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_silent_is_disconnected_and_all_of_it_is_unknown() -> Result<()> {
-    let Some(server) = start()? else {
+    let Some(server) = Server::start()? else {
         return Ok(());
     };
     let (relay, address) = relay(&server)?;
@@ -264,7 +259,7 @@ async fn what_is_silent_is_disconnected_and_all_of_it_is_unknown() -> Result<()>
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_machine_that_has_not_heard_of_a_connection_does_not_reach_into_it() -> Result<()> {
-    let Some(server) = start()? else {
+    let Some(server) = Server::start()? else {
         return Ok(());
     };
     let (relay, address) = relay(&server)?;
@@ -291,12 +286,12 @@ async fn a_machine_that_has_not_heard_of_a_connection_does_not_reach_into_it() -
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_that_was_missed_while_disconnected_fires_afterwards() -> Result<()> {
-    let Some(server) = start()? else {
+    let Some(server) = Server::start()? else {
         return Ok(());
     };
     let (relay, address) = relay(&server)?;
     let (mut machine, session) = Machine::connect(&address).await?;
-    let (mut other, _) = Machine::connect(server.fact("connect")?).await?;
+    let (mut other, _) = Machine::connect(server.address()?).await?;
     let path = other.ground().await?.child("watched");
     let (ticket, _) = machine.watch(&path).await?;
     relay.cut();
@@ -314,7 +309,7 @@ async fn a_change_that_was_missed_while_disconnected_fires_afterwards() -> Resul
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_server_everything_is_unknown_until_there_is_one() -> Result<()> {
-    let Some(server) = start()? else {
+    let Some(server) = Server::start()? else {
         return Ok(());
     };
     let (relay, address) = relay(&server)?;

@@ -1,8 +1,7 @@
 //! Real servers, started and stopped by the script `tests/servers`.
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::Write as _;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -14,7 +13,7 @@ use super::{EXIT_UNAVAILABLE, folder, skipped, unique};
 const PURGES_MAX: u32 = 100;
 const PURGE_PAUSE: Duration = Duration::from_millis(100);
 
-/// The kinds of servers that the tests use.
+/// The kinds of databases that the tests use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// MariaDB 10.11
@@ -23,8 +22,6 @@ pub enum Kind {
     MySql97,
     /// MySQL 5.6
     MySql56,
-    /// ZooKeeper 3.8, which knows no SQL
-    ZooKeeper,
 }
 
 impl Kind {
@@ -35,7 +32,6 @@ impl Kind {
             Self::MariaDb1011 => "mariadb1011",
             Self::MySql97 => "mysql97",
             Self::MySql56 => "mysql56",
-            Self::ZooKeeper => "zookeeper",
         }
     }
 
@@ -46,13 +42,91 @@ impl Kind {
     }
 }
 
-/// A running server with data of its own; both end with the value, or with this process.
+/// A running server of any kind, with data of its own; both end with the value, or with this process.
 #[derive(Debug)]
-pub struct Server {
-    kind: Kind,
+pub(super) struct Process {
+    kind: &'static str,
     name: String,
     options: Vec<String>,
     facts: BTreeMap<String, String>,
+}
+
+impl Process {
+    /// Starts a server of a kind of the script, or says that it cannot be had here.
+    pub(super) fn start(kind: &'static str, options: &[&str]) -> Result<Option<Self>> {
+        let mut process = Self {
+            kind,
+            name: unique(&format!("test-{kind}")),
+            options: options.iter().map(ToString::to_string).collect(),
+            facts: BTreeMap::new(),
+        };
+        Ok(process.launch()?.then_some(process))
+    }
+
+    fn launch(&mut self) -> Result<bool> {
+        let owner = std::process::id().to_string();
+        let output = script()
+            .args([
+                "start", self.kind, "--name", &self.name, "--owner", &owner, "--",
+            ])
+            .args(&self.options)
+            .output()
+            .context("cannot run tests/servers")?;
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        if output.status.code() == Some(EXIT_UNAVAILABLE) {
+            skipped(self.kind, &complaint);
+            return Ok(false);
+        }
+        ensure!(
+            output.status.success(),
+            "{} did not start: {complaint}",
+            self.kind
+        );
+        self.facts = String::from_utf8(output.stdout)?
+            .lines()
+            .filter_map(|line| line.split_once('='))
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect();
+        Ok(true)
+    }
+
+    /// One of the facts that the script tells of it.
+    pub(super) fn fact(&self, key: &str) -> Result<&str> {
+        self.facts
+            .get(key)
+            .map(String::as_str)
+            .with_context(|| format!("{} has no fact {key}", self.name))
+    }
+
+    /// Runs its own client program to the end.
+    pub(super) fn run_client(&self, arguments: &[&str]) -> Result<()> {
+        run_script(&[&["client", &self.name], arguments].concat())
+    }
+
+    /// Kills it, and keeps its data.
+    pub(super) fn crash(&self) -> Result<()> {
+        run_script(&["stop", "--keep", "--kill", &self.name])
+    }
+
+    /// Starts it again after a crash, with the same data on the same port.
+    pub(super) fn restart(&mut self) -> Result<()> {
+        ensure!(self.launch()?, "{} is gone", self.name);
+        Ok(())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Should this fail, the server still ends with this process, its owner.
+        let _ = run_script(&["stop", &self.name]);
+    }
+}
+
+/// A running database.
+#[derive(Debug)]
+pub struct Server {
+    kind: Kind,
+    process: Process,
 }
 
 impl Server {
@@ -61,48 +135,8 @@ impl Server {
     /// # Errors
     /// When the server is there but does not start.
     pub fn start(kind: Kind, options: &[&str]) -> Result<Option<Self>> {
-        let name = unique(&format!("test-{}", kind.name()));
-        let options: Vec<String> = options.iter().map(ToString::to_string).collect();
-        let mut server = Self {
-            kind,
-            name,
-            options,
-            facts: BTreeMap::new(),
-        };
-        Ok(server.launch()?.then_some(server))
-    }
-
-    fn launch(&mut self) -> Result<bool> {
-        let owner = std::process::id().to_string();
-        let output = script()
-            .args([
-                "start",
-                self.kind.name(),
-                "--name",
-                &self.name,
-                "--owner",
-                &owner,
-                "--",
-            ])
-            .args(&self.options)
-            .output()
-            .context("cannot run tests/servers")?;
-        let complaint = String::from_utf8_lossy(&output.stderr);
-        if output.status.code() == Some(EXIT_UNAVAILABLE) {
-            skipped(self.kind.name(), &complaint);
-            return Ok(false);
-        }
-        ensure!(
-            output.status.success(),
-            "{} did not start: {complaint}",
-            self.kind.name()
-        );
-        self.facts = String::from_utf8(output.stdout)?
-            .lines()
-            .filter_map(|line| line.split_once('='))
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .collect();
-        Ok(true)
+        let process = Process::start(kind.name(), options)?;
+        Ok(process.map(|process| Self { kind, process }))
     }
 
     /// Which kind it is.
@@ -116,10 +150,7 @@ impl Server {
     /// # Errors
     /// When there is no such fact.
     pub fn fact(&self, key: &str) -> Result<&str> {
-        self.facts
-            .get(key)
-            .map(String::as_str)
-            .with_context(|| format!("{} has no fact {key}", self.name))
+        self.process.fact(key)
     }
 
     /// The URL of this server as a source for an account.
@@ -170,7 +201,7 @@ impl Server {
             }
             thread::sleep(PURGE_PAUSE);
         }
-        bail!("{} does not let go of its first file", self.name)
+        bail!("{} does not let go of its first file", self.process.name)
     }
 
     /// The server's own client program, waiting for SQL on its standard input.
@@ -181,7 +212,7 @@ impl Server {
         script()
             .args([
                 "client",
-                &self.name,
+                &self.process.name,
                 "--batch",
                 "--skip-column-names",
                 "--raw",
@@ -194,57 +225,13 @@ impl Server {
             .context("cannot run tests/servers")
     }
 
-    /// What a ZooKeeper answers to one of its commands of four letters.
-    ///
-    /// # Errors
-    /// When it does not answer.
-    pub fn four_letters(&self, command: &str) -> Result<String> {
-        let mut stream = TcpStream::connect(self.fact("connect")?)?;
-        stream.write_all(command.as_bytes())?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer)
-    }
-
-    /// Runs one command of ZooKeeper's own client program.
-    ///
-    /// # Errors
-    /// When it cannot be run.
-    pub fn zookeeper(&self, command: &[&str]) -> Result<()> {
-        run_script(&[&["client", &self.name], command].concat())
-    }
-
     /// Starts it again with the same data on the same port, as a crash and its repair would.
     ///
     /// # Errors
     /// When it does not start.
     pub fn crash_and_restart(&mut self) -> Result<()> {
-        self.crash()?;
-        self.restart()
-    }
-
-    /// Kills it, and keeps its data.
-    ///
-    /// # Errors
-    /// When it cannot be killed.
-    pub fn crash(&self) -> Result<()> {
-        run_script(&["stop", "--keep", "--kill", &self.name])
-    }
-
-    /// Starts it again after a crash, with the same data on the same port.
-    ///
-    /// # Errors
-    /// When it does not start.
-    pub fn restart(&mut self) -> Result<()> {
-        ensure!(self.launch()?, "{} is gone", self.name);
-        Ok(())
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Should this fail, the server still ends with this process, its owner.
-        let _ = run_script(&["stop", &self.name]);
+        self.process.crash()?;
+        self.process.restart()
     }
 }
 

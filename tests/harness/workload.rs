@@ -212,7 +212,7 @@ fn all_types(sql: &mut String, kind: Kind) {
     match kind {
         Kind::MySql97 => columns.push(("JSON", [JSON, JSON_MYSQL].concat())),
         Kind::MariaDb1011 => columns.push(("JSON", JSON.to_vec())),
-        Kind::MySql56 | Kind::ZooKeeper => {}
+        Kind::MySql56 => {}
     }
     let rows = columns
         .iter()

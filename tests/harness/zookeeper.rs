@@ -1,5 +1,8 @@
-//! A machine that asks ZooKeeper and hears of it, as those of the core do, but written out by each test.
+//! A real ZooKeeper, and a machine that asks it and hears of it, as those of the core do, but written out by
+//! each test.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -9,6 +12,7 @@ use canald_core::coordination::{
     Effect, NodeLife, NodePath, NodeRead, Outcome, Signal, Ticket, Value, ZkSessionId,
 };
 
+use super::server::Process;
 use super::unique;
 
 /// Whatever takes longer never comes.
@@ -19,7 +23,81 @@ const SESSION_TIMEOUT: Duration = Duration::from_secs(60);
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The server's option that allows such sessions.
-pub const LONG_SESSIONS: &str = "maxSessionTimeout=60000";
+const LONG_SESSIONS: &str = "maxSessionTimeout=60000";
+
+/// A running ZooKeeper with data of its own; both end with the value, or with this process.
+#[derive(Debug)]
+pub struct Server(Process);
+
+impl Server {
+    /// Starts a server, or says that it cannot be had here.
+    ///
+    /// # Errors
+    /// When the server is there but does not start.
+    pub fn start() -> Result<Option<Self>> {
+        Self::with(&[LONG_SESSIONS])
+    }
+
+    /// As [`Self::start`], with lines of its configuration.
+    ///
+    /// # Errors
+    /// When the server is there but does not start.
+    pub fn with(lines: &[&str]) -> Result<Option<Self>> {
+        Ok(Process::start("zookeeper", lines)?.map(Self))
+    }
+
+    /// Where it is, as `canal.zkServers` writes it.
+    ///
+    /// # Errors
+    /// When the script did not tell.
+    pub fn address(&self) -> Result<&str> {
+        self.0.fact("connect")
+    }
+
+    /// The port of [`Server::address`].
+    ///
+    /// # Errors
+    /// When the script did not tell.
+    pub fn port(&self) -> Result<u16> {
+        Ok(self.0.fact("port")?.parse()?)
+    }
+
+    /// What it answers to one of its commands of four letters.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn four_letters(&self, command: &str) -> Result<String> {
+        let mut stream = TcpStream::connect(self.address()?)?;
+        stream.write_all(command.as_bytes())?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    }
+
+    /// Runs one command of ZooKeeper's own client program.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn run(&self, command: &[&str]) -> Result<()> {
+        self.0.run_client(command)
+    }
+
+    /// Kills it, and keeps its data.
+    ///
+    /// # Errors
+    /// When it cannot be killed.
+    pub fn crash(&self) -> Result<()> {
+        self.0.crash()
+    }
+
+    /// Starts it again after a crash, with the same data on the same port.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn restart(&mut self) -> Result<()> {
+        self.0.restart()
+    }
+}
 
 /// Both sides of the adapter, with tickets.
 #[derive(Debug)]
