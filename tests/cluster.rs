@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use canald_tests::harness::canald::{Canald, DESTINATION, Plan};
 use canald_tests::harness::server::{Kind, Server};
+use canald_tests::harness::stock::{Drive, Mode, Stock};
 use canald_tests::harness::wire::Connection;
 use canald_tests::harness::zookeeper;
 use canald_tests::harness::{Scratch, say};
@@ -155,6 +156,7 @@ fn load(source: Arc<Server>, end: Arc<AtomicBool>) -> JoinHandle<Result<u64>> {
 
 /// A client that goes wherever the destination is, and checks every row.
 struct Reader {
+    client: &'static str,
     addresses: Vec<SocketAddr>,
     at: Option<(SocketAddr, Connection)>,
     /// All up to it is acknowledged.
@@ -168,6 +170,7 @@ struct Reader {
 impl Reader {
     fn new(addresses: Vec<SocketAddr>) -> Self {
         Self {
+            client: CLIENT_ID,
             addresses,
             at: None,
             acked: 0,
@@ -181,7 +184,7 @@ impl Reader {
         let since = Instant::now();
         loop {
             for address in &self.addresses {
-                if let Ok(connection) = Connection::subscribed(*address, DESTINATION, CLIENT_ID) {
+                if let Ok(connection) = Connection::subscribed(*address, DESTINATION, self.client) {
                     self.at = Some((*address, connection));
                     self.seen = None;
                     self.moves += 1;
@@ -299,6 +302,76 @@ fn rounds(fault: Fault) -> Result<()> {
         "{fault:?} {ROUNDS} times: {last} rows, none lost, {} given again, {} connections; {STEADY} rows \
          after {takeovers:.1?} (sessions of {SESSION_TIMEOUT:?})",
         reader.repeated, reader.moves
+    ));
+    Ok(())
+}
+
+/// The stock client of a cluster finds the owner, and its successor when it is killed.
+#[test]
+fn a_stock_client_of_java_clusters_follows_the_owner() -> Result<()> {
+    const LAST: &str = "cluster_test.last";
+    if !Stock::Java.available()? {
+        return Ok(());
+    }
+    let Some(mut cluster) = Cluster::start()? else {
+        return Ok(());
+    };
+    cluster.source.sql(
+        "CREATE DATABASE cluster_test; CREATE TABLE cluster_test.stream (n BIGINT PRIMARY KEY); \
+         CREATE TABLE cluster_test.last (n BIGINT PRIMARY KEY)",
+    )?;
+    let zookeeper = cluster.zookeeper.address()?.to_owned();
+    let addresses = cluster.addresses();
+    let drive = Drive {
+        server: addresses[0],
+        zookeeper: Some(&zookeeper),
+        destination: DESTINATION,
+        batch: 16,
+        mode: Mode::Ack,
+        until: LAST,
+        idle_ms: u32::try_from(DEADLINE.as_millis())?,
+    };
+    let end = Arc::new(AtomicBool::new(false));
+    let (changes, last) = thread::scope(|scope| {
+        let client = scope.spawn(|| Stock::Java.drive(&drive));
+        let writer = load(Arc::clone(&cluster.source), Arc::clone(&end));
+        // The client is known to the owner before that is killed: another reader sees what it is given.
+        let mut reader = Reader::new(addresses.clone());
+        reader.client = "1002";
+        reader.read(STEADY)?;
+        for _ in 0..ROUNDS {
+            let owner = reader.owner()?;
+            cluster.suffer(Fault::Killed, owner)?;
+            reader.read(reader.acked + STEADY)?;
+            cluster.mend(Fault::Killed, owner)?;
+        }
+        end.store(true, Ordering::Relaxed);
+        let last = writer
+            .join()
+            .map_err(|_| anyhow!("the writer panicked"))??;
+        cluster
+            .source
+            .sql("INSERT INTO cluster_test.last VALUES (1)")?;
+        let changes = client
+            .join()
+            .map_err(|_| anyhow!("the client panicked"))??;
+        Ok::<_, anyhow::Error>((changes, last))
+    })?;
+    let rows = changes.iter().filter(|change| change.table == "stream");
+    let rows = rows.filter_map(|change| change.after.get("n")?.as_deref()?.parse::<u64>().ok());
+    let (mut next, mut repeated) = (1, 0);
+    for row in rows {
+        ensure!(row <= next, "row {row} came, and {next} had not");
+        repeated += u64::from(row < next);
+        next = next.max(row + 1);
+    }
+    ensure!(
+        next == last + 1,
+        "the last row was {}, and {last} were written",
+        next - 1
+    );
+    say(&format!(
+        "Java's cluster client over {ROUNDS} kills: {last} rows, none lost, {repeated} again"
     ));
     Ok(())
 }

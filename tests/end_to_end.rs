@@ -40,6 +40,7 @@ fn follows(kind: Kind, stock: Stock, mode: Mode, batch: u32, options: &[&str]) -
     let address = canald.address();
     let drive = Drive {
         server: address,
+        zookeeper: None,
         destination: DESTINATION,
         batch,
         mode,

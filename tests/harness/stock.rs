@@ -33,6 +33,8 @@ pub enum Mode {
 pub struct Drive<'a> {
     /// The server's data port.
     pub server: SocketAddr,
+    /// ZooKeeper, where the owner of the destination is found, wherever it is; instead of the server.
+    pub zookeeper: Option<&'a str>,
     /// The destination.
     pub destination: &'a str,
     /// Entries, or units of memory, a batch.
@@ -92,14 +94,15 @@ impl Stock {
             Mode::Rollback => "rollback",
             Mode::Hold => "hold",
         };
+        let server = drive.server.to_string();
+        let at = match drive.zookeeper {
+            Some(zookeeper) => ["--zookeeper", zookeeper],
+            None => ["--server", &server],
+        };
         let output = self
             .script()
-            .args([
-                "--server",
-                &drive.server.to_string(),
-                "--destination",
-                drive.destination,
-            ])
+            .args(at)
+            .args(["--destination", drive.destination])
             .args([
                 "--batch",
                 &drive.batch.to_string(),

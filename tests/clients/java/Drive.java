@@ -1,5 +1,7 @@
 import com.alibaba.fastjson2.JSONObject;
 import com.alibaba.fastjson2.JSONWriter.Feature;
+import com.alibaba.otter.canal.client.CanalConnector;
+import com.alibaba.otter.canal.client.CanalConnectors;
 import com.alibaba.otter.canal.client.impl.SimpleCanalConnector;
 import com.alibaba.otter.canal.protocol.CanalEntry.Column;
 import com.alibaba.otter.canal.protocol.CanalEntry.Entry;
@@ -10,6 +12,7 @@ import com.alibaba.otter.canal.protocol.CanalEntry.Pair;
 import com.alibaba.otter.canal.protocol.CanalEntry.RowChange;
 import com.alibaba.otter.canal.protocol.CanalEntry.RowData;
 import com.alibaba.otter.canal.protocol.Message;
+import com.alibaba.otter.canal.protocol.exception.CanalClientException;
 import com.google.protobuf.ByteString;
 import java.io.BufferedOutputStream;
 import java.io.FileDescriptor;
@@ -56,6 +59,7 @@ public final class Drive {
     }
 
     private int run() throws Exception {
+        if (options.containsKey("zookeeper")) return follow();
         String server = options.get("server");
         int colon = server.lastIndexOf(':');
         InetSocketAddress address =
@@ -69,6 +73,32 @@ public final class Drive {
         System.err.println("SUBSCRIBED");
         drive(client);
         client.disconnect();
+        return finish();
+    }
+
+    /** The client of a cluster gives up after a few attempts of its own: applications begin again, and so does this. */
+    private int follow() throws Exception {
+        String destination = options.getOrDefault("destination", "example");
+        long idleNanos = Long.parseLong(options.getOrDefault("idle-ms", "20000")) * 1_000_000L;
+        lastNanos = System.nanoTime();
+        while (!complete() && System.nanoTime() - lastNanos <= idleNanos) {
+            CanalConnector client = CanalConnectors.newClusterConnector(options.get("zookeeper"), destination, "", "");
+            try {
+                client.connect();
+                client.subscribe(options.getOrDefault("filter", ""));
+                client.rollback();
+                System.err.println("SUBSCRIBED");
+                drive(client);
+            } catch (CanalClientException failure) {
+                System.err.println(failure);
+            } finally {
+                client.disconnect();
+            }
+        }
+        return finish();
+    }
+
+    private int finish() {
         (counting ? output : System.err).println(summary());
         output.flush();
         boolean wanted = options.containsKey("rows") || options.containsKey("until");
@@ -90,7 +120,7 @@ public final class Drive {
         }
     }
 
-    private void drive(SimpleCanalConnector client) throws Exception {
+    private void drive(CanalConnector client) throws Exception {
         int size = Integer.parseInt(options.getOrDefault("batch", "1000"));
         long idleNanos = Long.parseLong(options.getOrDefault("idle-ms", "20000")) * 1_000_000L;
         String mode = options.getOrDefault("mode", "ack");
