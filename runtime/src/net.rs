@@ -6,7 +6,7 @@
 
 use core::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -58,6 +58,9 @@ pub trait Net: Clone + Send + Sync + 'static {
         host: &str,
         port: u16,
     ) -> impl Future<Output = Result<Self::Stream, DialFault>> + Send;
+
+    /// The addresses of `host`; none if it means nothing here.
+    fn resolve(&self, host: &str) -> impl Future<Output = Vec<IpAddr>> + Send;
 
     /// Begins TLS on a connection that has been plain so far.
     ///
@@ -172,6 +175,13 @@ mod os {
                 }
             }
             Err(fault)
+        }
+
+        async fn resolve(&self, host: &str) -> Vec<IpAddr> {
+            let Ok(found) = lookup_host((host, 0)).await else {
+                return Vec::new();
+            };
+            found.map(|address| address.ip()).collect()
         }
 
         async fn secure(&self, stream: OsStream, plan: &TlsPlan) -> Result<OsStream, TlsFault> {

@@ -405,7 +405,7 @@ impl NodeMeta {
                     data.clone(),
                     NodeLife::Persistent,
                 )),
-                Some(known) if known.data != data && !self.is_client(path) => {
+                Some(known) if known.data != data && !self.says_so(path, &known.data, data) => {
                     steps.push(Step::Write(path.clone(), data.clone(), known.version));
                 }
                 Some(_) => {}
@@ -428,9 +428,18 @@ impl NodeMeta {
         client_of(below.trim_start_matches('/').split('/').next()?)
     }
 
-    fn is_client(&self, path: &NodePath) -> bool {
-        self.client_at(path)
-            .is_some_and(|id| self.paths.client(id) == *path)
+    /// Whether what a node holds means what is wanted, in other words: what nobody has moved is left as it is.
+    fn says_so(&self, path: &NodePath, found: &[u8], wanted: &[u8]) -> bool {
+        let client = self.client_at(path);
+        if client.is_some_and(|id| self.paths.client(id) == *path) {
+            return true;
+        }
+        let form = if *path == self.paths.parse() {
+            LogPositionForm::Parse
+        } else {
+            LogPositionForm::Cursor
+        };
+        decode_log_position(found).is_ok_and(|cursor| encode(&cursor, form) == wanted)
     }
 }
 

@@ -13,7 +13,7 @@
 //! A damaged file is never read in part.
 
 use alloc::borrow::ToOwned;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -188,6 +188,25 @@ impl MetaRecord {
             to: Some(to),
         });
         true
+    }
+
+    /// The hosts by which cursors name their source that only its address tells (a Java server wrote them).
+    #[must_use]
+    pub fn foreign_hosts(&self) -> BTreeSet<String> {
+        let clients = self.clients.values().filter_map(|c| c.cursor.as_ref());
+        let cursors = clients.chain(self.start.as_ref());
+        let foreign = cursors.filter(|cursor| cursor.extension.is_none());
+        foreign.map(|cursor| cursor.source.host.clone()).collect()
+    }
+
+    /// Such cursors that name their source `host` name it `ours`: both are one to the resolver, and to canal.
+    pub fn rename_host(&mut self, host: &str, ours: &str) {
+        let clients = self.clients.values_mut().filter_map(|c| c.cursor.as_mut());
+        for cursor in clients.chain(self.start.as_mut()) {
+            if cursor.extension.is_none() && cursor.source.host == host {
+                ours.clone_into(&mut cursor.source.host);
+            }
+        }
     }
 
     /// Notes that a stretch was lost.

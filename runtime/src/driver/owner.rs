@@ -26,7 +26,7 @@ use crate::config::DestinationConfig;
 use crate::driver::coordination::{Line, Said};
 use crate::driver::inbox::{Inbox, ToInstance, ToSession};
 use crate::driver::instance::{InstanceDriver, Standing};
-use crate::driver::record::{Keeper, Order};
+use crate::driver::record::{Keeper, Order, localise};
 use crate::env::World;
 use crate::watch;
 use crate::zookeeper::{Signals, ZooKeeper};
@@ -132,12 +132,13 @@ impl<W: World> OwnerDriver<W> {
     /// The time in which it is: ends when the candidacy says so.
     async fn own(
         &mut self,
-        record: Box<MetaRecord>,
+        mut record: Box<MetaRecord>,
         inbox: &mut Inbox,
         stop: &mut watch::Receiver<bool>,
     ) {
-        let now = self.world.clock().now();
         let config = self.config.instance.clone();
+        localise(self.world.net(), &mut record, &config.source.host).await;
+        let now = self.world.clock().now();
         let machine = match Instance::new(config, *record, self.world.seed(), now) {
             Ok(machine) => machine,
             Err(fault) => {

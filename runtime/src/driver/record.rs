@@ -11,6 +11,7 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::files::{FileFault, Files, previous};
+use crate::net::Net;
 
 /// The file in a destination's folder.
 pub const RECORD_FILE: &str = "canald.meta";
@@ -99,6 +100,23 @@ pub struct Loaded {
 #[must_use]
 pub fn path(folder: &Path) -> PathBuf {
     folder.join(RECORD_FILE)
+}
+
+/// Cursors that a Java server wrote name their source as the resolver named it there (`localhost` for
+/// `127.0.0.1`): where that is the source `host` of ours, they say so from here on (ha-meta-store reference §1.3).
+pub async fn localise<N: Net>(net: &N, record: &mut MetaRecord, host: &str) {
+    let mut foreign = record.foreign_hosts();
+    foreign.remove(host);
+    if foreign.is_empty() {
+        return;
+    }
+    let ours = net.resolve(host).await;
+    for name in foreign {
+        let theirs = net.resolve(&name).await;
+        if theirs.iter().any(|address| ours.contains(address)) {
+            record.rename_host(&name, host);
+        }
+    }
 }
 
 /// Reads the record of the destination in `folder`.

@@ -262,10 +262,16 @@ impl<W: World> Server<W> {
 async fn alone<W: World>(world: &W, config: DestinationConfig) -> Result<Kind<W>, ServerFault> {
     let name = config.instance.destination.clone();
     let loaded = record::load(world.files(), &config.folder).await;
-    let loaded = loaded.map_err(|fault| ServerFault::Record {
+    let mut loaded = loaded.map_err(|fault| ServerFault::Record {
         destination: name.clone(),
         fault,
     })?;
+    record::localise(
+        world.net(),
+        &mut loaded.record,
+        &config.instance.source.host,
+    )
+    .await;
     for note in &loaded.notes {
         warn!(destination = %name, "{note}");
     }

@@ -242,6 +242,29 @@ fn a_lost_answer_is_found_out_whether_it_was_done_or_not() {
 }
 
 #[test]
+fn what_java_wrote_is_left_as_it_is_until_it_moves() {
+    let mut rig = Rig::new();
+    rig.loaded();
+    rig.save(&record());
+    let java = br#"{"@type":"com.alibaba.otter.canal.protocol.position.LogPosition","identity":{"slaveId":-1,"sourceAddress":{"address":"localhost","port":3306}},"postion":{"gtid":"","included":false,"journalName":"bin.000001","position":50,"serverId":1,"timestamp":1700000000000}}"#;
+    rig.model.rewrite(&paths().cursor(CLIENT), java);
+    let found = rig.loaded();
+    assert_eq!(rig.save(&found), [Event::Saved]);
+    let kept = rig.model.node(&paths().cursor(CLIENT)).unwrap();
+    assert_eq!(&kept.data[..], java);
+    let mut renamed = found;
+    assert_eq!(
+        renamed.foreign_hosts().into_iter().next().as_deref(),
+        Some("localhost")
+    );
+    renamed.rename_host("localhost", "10.0.0.3");
+    assert_eq!(rig.save(&renamed), [Event::Saved]);
+    let cursor = rig.loaded().clients[&CLIENT].cursor.clone().unwrap();
+    assert_eq!(cursor.source.host, "10.0.0.3");
+    assert_eq!(cursor.extension, None, "it says no more than Java did");
+}
+
+#[test]
 fn who_unsubscribes_is_gone_with_all_that_lies_under_it() {
     let mut rig = Rig::new();
     rig.loaded();

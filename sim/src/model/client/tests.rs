@@ -164,6 +164,10 @@ impl Net for Pipes {
         Ok(here)
     }
 
+    async fn resolve(&self, _: &str) -> Vec<std::net::IpAddr> {
+        Vec::new()
+    }
+
     async fn secure(&self, stream: DuplexStream, _: &TlsPlan) -> Result<DuplexStream, TlsFault> {
         Ok(stream)
     }

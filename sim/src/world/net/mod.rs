@@ -187,6 +187,10 @@ impl Net for SimNet {
     type Stream = SimStream;
     type Listener = SimListener;
 
+    async fn resolve(&self, host: &str) -> Vec<IpAddr> {
+        named(host).map(fabric::address).into_iter().collect()
+    }
+
     /// The names of hosts are those that [`Host`] displays.
     async fn dial(&self, host: &str, port: u16) -> Result<SimStream, DialFault> {
         let to = named(host).ok_or_else(|| DialFault::Unresolved {
