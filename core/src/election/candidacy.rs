@@ -36,7 +36,7 @@ pub enum Input {
     Lease(ZkSessionId, Option<Instant>),
     /// An effect has ended.
     Outcome(Ticket, Outcome),
-    /// What was started runs.
+    /// What was started reads its source: what went wrong before does not count any more.
     Started,
     /// What was started cannot run here: why.
     Failed(String),

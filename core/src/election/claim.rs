@@ -83,6 +83,7 @@ impl Election {
     }
 
     pub(super) fn owned(&mut self, now: Instant, tenure: Tenure) {
+        self.was_ours = true;
         self.enter(now, State::Unproved(tenure));
         self.handle_lease(now, self.session_until);
     }

@@ -146,6 +146,7 @@ impl Seen {
 enum Asked {
     Cluster,
     Own,
+    Sync,
     Generation,
     Running,
     Candidates,
@@ -244,6 +245,8 @@ pub struct Election {
     /// When an owner looks again at RUN, which it could not watch.
     look_at: Option<Instant>,
     failures: u32,
+    /// Something was asked and not answered.
+    is_unsure: bool,
     /// What an operator should read, oldest first.
     notes: Vec<String>,
 }
@@ -273,6 +276,7 @@ impl Election {
             leaving: None,
             look_at: None,
             failures: 0,
+            is_unsure: false,
             notes: Vec::new(),
         }
     }
@@ -336,7 +340,9 @@ impl Election {
     /// What proves the session proves a tenure only while RUN is watched: otherwise RUN may be gone already.
     pub fn handle_lease(&mut self, now: Instant, until: Option<Instant>) {
         self.session_until = until;
-        if self.watch.is_some() {
+        // A lease that has ended stays so: what it was for has stopped where it stood.
+        let has_ended = !matches!(self.stance(), Stance::Passive) && !self.is_proved(now);
+        if self.watch.is_some() && !has_ended {
             self.lease_until = until;
         }
         if let State::Unproved(tenure) = self.state
@@ -529,6 +535,11 @@ impl Election {
             self.enter(now, State::Looking);
         }
         self.watch = None;
+        // What was not answered may still be on its way, and a server may be behind: a read that is to settle
+        // it has to come after all that the leader knows.
+        if self.is_unsure {
+            return self.ask(Asked::Sync, Effect::Sync, asks);
+        }
         self.ask(
             Asked::Generation,
             Effect::Read(self.paths.generation()),
@@ -548,6 +559,10 @@ impl Election {
                 self.ask(Asked::Own, Effect::CreateAll(self.paths.own()), asks);
             }
             (Asked::Own, Outcome::Done(_)) => self.look(now, asks),
+            (Asked::Sync, Outcome::Done(_)) => {
+                self.is_unsure = false;
+                self.look(now, asks);
+            }
             (Asked::Generation, Outcome::Done(Value::Node(read))) => {
                 self.generation = read;
                 let effect = Effect::ReadAndWatch(self.paths.running());
@@ -612,6 +627,10 @@ impl Election {
     /// RUN is our session's.
     fn ours(&mut self, now: Instant, data: &Bytes, stat: NodeStat, asks: &mut Asks) {
         let Some(tenure) = self.tenure() else {
+            let running = RunningData::decode(data);
+            if running.is_ok_and(|running| !running.active) {
+                self.leaving.get_or_insert(Leaving::For(HOLD_OFF));
+            }
             if self.leaving.is_some() {
                 return self.release_at(now, self.seen_with(stat), asks);
             }
@@ -652,11 +671,8 @@ impl Election {
         if self.tenure().is_some() {
             self.lose(now, "RUN was deleted by hand");
         }
-        match self.leaving.take() {
-            Some(Leaving::ForGood) => return self.stopped(now),
-            Some(Leaving::For(wait)) => self.hold_off(now, wait),
-            Some(Leaving::Failed(wait)) => self.not_before = Some(now + wait),
-            None => {}
+        if self.left(now) {
+            return;
         }
         let is_held_off = self.held_off.max(self.not_before) > Some(now);
         if (self.was_ours || self.is_our_turn) && !is_held_off {
@@ -667,8 +683,25 @@ impl Election {
         self.ask(Asked::Candidates, effect, asks);
     }
 
+    /// Nothing of ours is left to be given away; true if that was for good.
+    fn left(&mut self, now: Instant) -> bool {
+        match self.leaving.take() {
+            Some(Leaving::ForGood) => {
+                self.stopped(now);
+                return true;
+            }
+            Some(Leaving::For(wait)) => self.hold_off(now, wait),
+            Some(Leaving::Failed(wait)) => self.not_before = Some(now + wait),
+            None => {}
+        }
+        false
+    }
+
     /// Who else could own it, and whether they come first.
     fn weigh(&mut self, now: Instant, candidates: &[(String, NodeRead)], asks: &mut Asks) {
+        if self.left(now) {
+            return;
+        }
         let others = candidates
             .iter()
             .filter(|(name, _)| *name != self.me.address);
@@ -708,7 +741,7 @@ impl Election {
             | State::Draining(..)
             | State::Releasing => {}
             // RUN may be ours although nobody could tell us.
-            State::Retrying(..) if self.session.is_some() => {}
+            State::Retrying(..) if self.session.is_some() => self.look(now, asks),
             State::Idle
             | State::Standby(_)
             | State::Waiting(_)
@@ -765,6 +798,11 @@ impl Election {
     }
 
     fn retry(&mut self, now: Instant, outcome: &Outcome) {
+        self.is_unsure |= matches!(outcome, Outcome::Unknown(_));
+        if self.tenure().is_none() && matches!(self.leaving, Some(Leaving::ForGood)) {
+            // RUN, if it is ours, goes with the session, and that with this process.
+            return self.stopped(now);
+        }
         let why = match outcome {
             Outcome::Unknown(why) => why.clone(),
             Outcome::Refused(why) => format(format_args!("ZooKeeper refused: {why:?}")),

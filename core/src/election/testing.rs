@@ -139,8 +139,7 @@ impl Model {
                 Ok(Value::Stat(self.nodes[path.as_str()].stat))
             }
             Effect::Delete(path, version) => {
-                self.at(&path, version).map_err(plain)?;
-                self.remove(path.as_str());
+                self.delete(&path, version).map_err(plain)?;
                 Ok(Value::Done)
             }
             Effect::All(steps) => self.all(session, steps),
@@ -157,10 +156,7 @@ impl Model {
                     self.create(&path, data, owner)
                 }
                 Step::Write(path, data, version) => self.write(&path, data, version),
-                Step::Delete(path, version) => {
-                    let done = self.at(&path, version);
-                    done.map(|()| self.remove(path.as_str()))
-                }
+                Step::Delete(path, version) => self.delete(&path, version),
             };
             if let Err(refusal) = done {
                 (self.nodes, self.last) = (nodes, last);
@@ -215,6 +211,16 @@ impl Model {
         read.data = data;
         read.stat.version = version.next();
         self.fire(path.as_str());
+        Ok(())
+    }
+
+    fn delete(&mut self, path: &NodePath, version: NodeVersion) -> Result<(), StepRefusal> {
+        self.at(path, version)?;
+        let prefix = alloc::format!("{path}/");
+        if self.nodes.keys().any(|path| path.starts_with(&prefix)) {
+            return Err(StepRefusal::NotEmpty);
+        }
+        self.remove(path.as_str());
         Ok(())
     }
 

@@ -337,6 +337,52 @@ fn hands_in_run_are_obeyed_or_undone() {
 }
 
 #[test]
+fn a_lease_that_has_ended_is_not_brought_back() {
+    let mut model = Model::default();
+    let mut a = owner(&mut model, "a");
+    let end = a.election.poll_timeout().unwrap();
+    a.election.handle_lease(end, Some(end + TIMEOUT));
+    assert_eq!(
+        a.serves(end),
+        None,
+        "whatever ran has stopped where it stood"
+    );
+    assert_eq!(a.election.poll_timeout(), Some(end));
+    a.timeout(end);
+    assert_eq!(a.election.stance(), Stance::Passive);
+    a.settle(end, &mut model);
+    assert_eq!(a.serves(end).unwrap().generation.get(), 2);
+}
+
+#[test]
+fn an_operators_word_counts_whenever_it_is_read() {
+    let mut model = Model::default();
+    let mut a = owner(&mut model, "a");
+    model.rewrite(
+        &paths().running(),
+        br#"{"active":false,"address":"a:11111"}"#,
+    );
+    a.election.fenced(at(1), "a write came first", &mut a.asks);
+    let _b = standby(&mut model, "b");
+    a.settle(at(1), &mut model);
+    assert!(matches!(a.election.state(), (State::Waiting(_), _)));
+    assert!(model.node(&paths().running()).is_none());
+}
+
+#[test]
+fn a_server_that_stops_does_not_wait_for_a_zookeeper_that_is_away() {
+    let mut model = Model::default();
+    let mut a = owner(&mut model, "a");
+    a.election.stop(at(2), &mut a.asks);
+    a.election.drained(at(2), &mut a.asks);
+    let (ticket, _) = a.asks.poll().unwrap();
+    let unknown = Outcome::Unknown("not connected".into());
+    a.election
+        .handle_outcome(at(2), ticket, unknown, &mut a.asks);
+    assert!(a.election.is_stopped());
+}
+
+#[test]
 fn a_generation_that_cannot_be_read_gives_the_destination_away_with_a_cure() {
     let mut model = Model::default();
     let mut a = owner(&mut model, "a");

@@ -41,6 +41,10 @@ use crate::time::{Duration, Instant};
 /// Steps of one transaction: what changes at once is one cursor per client, and clients are few.
 pub const STEPS_MAX: usize = 128;
 
+/// Bytes of paths and data in one transaction of several changes: below what ZooKeeper takes at once
+/// ([`NODE_BYTES_MAX`](crate::coordination::NODE_BYTES_MAX)), with room for the rest of the request.
+pub const STEPS_BYTES_MAX: usize = 900 << 10;
+
 /// Steps of the fence, which come first.
 const FENCE: usize = 2;
 
@@ -89,6 +93,8 @@ struct Loading {
 enum State {
     /// No tenure, or nothing usable.
     Away,
+    /// Before loading again.
+    Syncing,
     Loading(Loading),
     Idle,
     /// A transaction is under way: what is there once it is done.
@@ -104,6 +110,8 @@ pub struct NodeMeta {
     state: State,
     /// Whether the tenure has been given the record.
     loaded: bool,
+    /// Whether the last write was refused by what it would change.
+    was_refused: bool,
     pending: Option<Ticket>,
     nodes: Nodes,
     /// What is to be stored; none if all is.
@@ -120,6 +128,7 @@ impl NodeMeta {
             tenure: None,
             state: State::Away,
             loaded: false,
+            was_refused: false,
             pending: None,
             nodes: Nodes::new(),
             wanted: None,
@@ -139,6 +148,7 @@ impl NodeMeta {
     pub fn end(&mut self) {
         self.tenure = None;
         (self.state, self.pending, self.loaded) = (State::Away, None, false);
+        self.was_refused = false;
         self.wanted = None;
         self.nodes.clear();
         self.events.clear();
@@ -169,7 +179,7 @@ impl NodeMeta {
         match signal {
             Signal::Connected { .. } => {
                 if matches!(self.state, State::Retrying(_)) {
-                    self.load(asks);
+                    self.sync(asks);
                 }
             }
             Signal::Expired => self.end(),
@@ -199,6 +209,7 @@ impl NodeMeta {
                 self.read(loading, children.unwrap_or_default(), asks);
             }
             (State::Writing(nodes), Outcome::Done(_)) => {
+                self.was_refused = false;
                 self.nodes = nodes;
                 self.state = State::Idle;
                 self.write(asks);
@@ -213,8 +224,13 @@ impl NodeMeta {
                     self.paths.root()
                 );
                 self.events.push_back(Event::Note(note));
-                self.load(asks);
+                if core::mem::replace(&mut self.was_refused, true) {
+                    self.state = State::Retrying(now + RETRY);
+                } else {
+                    self.load(asks);
+                }
             }
+            (State::Syncing, Outcome::Done(_)) => self.load(asks),
             (_, outcome) => {
                 if let Outcome::Refused(why) = outcome {
                     let note = format!(
@@ -232,7 +248,7 @@ impl NodeMeta {
     /// Asks again when it is time to.
     pub fn handle_timeout(&mut self, now: Instant, asks: &mut Asks) {
         if matches!(self.state, State::Retrying(at) if at <= now) {
-            self.load(asks);
+            self.sync(asks);
         }
     }
 
@@ -241,8 +257,16 @@ impl NodeMeta {
     pub const fn poll_timeout(&self) -> Option<Instant> {
         match self.state {
             State::Retrying(at) => Some(at),
-            State::Away | State::Loading(_) | State::Idle | State::Writing(_) => None,
+            State::Away | State::Syncing | State::Loading(_) | State::Idle | State::Writing(_) => {
+                None
+            }
         }
+    }
+
+    /// What was not answered may still be on its way: what is read next has to come after it.
+    fn sync(&mut self, asks: &mut Asks) {
+        self.pending = Some(asks.ask(Effect::Sync));
+        self.state = State::Syncing;
     }
 
     fn load(&mut self, asks: &mut Asks) {
@@ -264,7 +288,10 @@ impl NodeMeta {
             if at_root && !is_client && !is_own && path != self.paths.parse() {
                 continue;
             }
-            if at_root && (is_client || is_own) {
+            // Under a client's node lies what a client or a Java server left there: it goes with the client.
+            let is_leaf = ["cursor", "filter", "running"].contains(&&*name);
+            let is_below = !at_root && parent != self.paths.own();
+            if (at_root && (is_client || is_own)) || (is_below && !is_leaf) {
                 loading.left.push(path.clone());
             }
             let version = stat.version;
@@ -386,7 +413,15 @@ impl NodeMeta {
         }
         let mut after = self.nodes.clone();
         let mut steps = Vec::from(tenure.fence(&self.paths));
-        for change in changes.into_iter().take(STEPS_MAX - steps.len()) {
+        let mut bytes = 0;
+        // What is deleted waits until all is written: it may be refused, and nobody's cursor shall wait for that.
+        let deletes = matches!(changes.first(), Some(Step::Delete(..)));
+        for change in changes.into_iter().take(STEPS_MAX - FENCE) {
+            bytes += size(&change);
+            let is_full = bytes > STEPS_BYTES_MAX && steps.len() > FENCE;
+            if is_full || matches!(change, Step::Delete(..)) != deletes {
+                break;
+            }
             apply(&mut after, &change);
             steps.push(change);
         }
@@ -440,6 +475,15 @@ impl NodeMeta {
             LogPositionForm::Cursor
         };
         decode_log_position(found).is_ok_and(|cursor| encode(&cursor, form) == wanted)
+    }
+}
+
+fn size(step: &Step) -> usize {
+    match step {
+        Step::Check(path, _) | Step::Delete(path, _) => path.as_str().len(),
+        Step::Create(path, data, _) | Step::Write(path, data, _) => {
+            path.as_str().len() + data.len()
+        }
     }
 }
 

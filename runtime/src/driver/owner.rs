@@ -147,7 +147,6 @@ impl<W: World> OwnerDriver<W> {
                 return;
             }
         };
-        self.machine.handle_input(now, Input::Started);
         info!(destination = %self.destination, "owned here from now on");
         let (orders, mut ordered) = mpsc::unbounded_channel();
         let (drain, drained) = watch::channel(false);
@@ -161,6 +160,7 @@ impl<W: World> OwnerDriver<W> {
         let driver = driver.under(self.lease.subscribe());
         let mut running = pin!(driver.run(inbox, drained));
         let (mut saving, mut is_over) = (None, false);
+        let mut standing = self.standing.subscribe();
         loop {
             if self.carry_out(&drain, &mut saving) {
                 info!(destination = %self.destination, "not owned here any more");
@@ -169,6 +169,10 @@ impl<W: World> OwnerDriver<W> {
             tokio::select! {
                 biased;
                 event = self.next(stop) => self.hear(event),
+                Ok(()) = standing.changed() => {
+                    let standing = standing.borrow_and_update().clone();
+                    self.judge(standing);
+                }
                 Some(order) = ordered.recv() => saving = Some(self.save(order)),
                 result = &mut running, if !is_over => {
                     is_over = true;
@@ -210,6 +214,17 @@ impl<W: World> OwnerDriver<W> {
         let now = self.world.clock().now();
         self.machine.handle_input(now, Input::Save(record));
         done
+    }
+
+    /// What runs is doing something else: it has started once it reads, or cannot.
+    fn judge(&mut self, standing: Standing) {
+        let now = self.world.clock().now();
+        if standing.failed_at_start {
+            let why = Input::Failed(standing.reason);
+            self.machine.handle_input(now, why);
+        } else if standing.stage == Stage::Streaming {
+            self.machine.handle_input(now, Input::Started);
+        }
     }
 
     /// What ran has ended by itself.

@@ -224,11 +224,13 @@ impl<W: World> Server<W> {
             let run = kind.run(inbox, instances_stop.clone());
             running.push((name, tokio::spawn(run)));
         }
+        // In a cluster what does not begin here is given away, and may begin elsewhere.
+        let alone = node.is_none();
         let proving = node.map(|node| tokio::spawn(node.run()));
         let outcome = tokio::select! {
             biased;
             () = stop => Ok(()),
-            reasons = none_started(standings.clone()) => Err(ServerFault::NoneStarted(reasons)),
+            reasons = none_started(standings.clone()), if alone => Err(ServerFault::NoneStarted(reasons)),
             () = all_ended(standings) => Err(ServerFault::AllFailed),
             never = accepting => match never {},
         };

@@ -10,7 +10,7 @@
 //! outside of a connection, or in one that has ended, it is [`Outcome::Unknown`] and is not sent. Asked in
 //! one that ends before the answer, it is `Unknown` at that moment. It may have reached ZooKeeper, and may
 //! still reach it in the same session, but not behind anything that is asked later: requests of a session
-//! keep their order. So who reads after an `Unknown` sees what has become of it.
+//! keep their order. So who asks for a sync after an `Unknown`, and then reads, sees what has become of it.
 //!
 //! An outcome is there before any signal that follows it, and an `Unknown` before the
 //! [`Signal::Disconnected`] or [`Signal::Expired`] that explains it: whoever looks at outcomes first keeps

@@ -280,6 +280,69 @@ fn who_unsubscribes_is_gone_with_all_that_lies_under_it() {
 }
 
 #[test]
+fn what_lies_deep_under_a_client_goes_with_it_and_keeps_nobody_waiting() {
+    let mut rig = Rig::new();
+    rig.loaded();
+    rig.save(&record());
+    let mark = paths().client(CLIENT).child("mark").child("0000000001");
+    rig.operator(Effect::CreateAll(mark.clone()));
+    let mut next = record();
+    next.clients.remove(&CLIENT);
+    let at = Some(cursor("bin.000001", 900));
+    next.clients.get_mut(&OTHER).unwrap().cursor.clone_from(&at);
+    rig.meta.save(next, &mut rig.asks);
+    let (_, written) = rig.answer().unwrap();
+    assert_eq!(
+        written,
+        Outcome::Done(Value::Done),
+        "cursors do not wait for deletions"
+    );
+    let events = rig.settle();
+    assert_eq!(events.last(), Some(&Event::Saved), "{events:?}");
+    assert!(rig.model.node(&mark).is_none());
+    assert_eq!(rig.loaded().clients[&OTHER].cursor, at);
+}
+
+#[test]
+fn what_is_refused_again_and_again_is_not_asked_without_a_pause() {
+    let mut rig = Rig::new();
+    rig.loaded();
+    rig.meta.save(record(), &mut rig.asks);
+    let mut asked = 0;
+    while let Some((ticket, effect)) = rig.asks.poll() {
+        asked += 1;
+        assert!(asked < 20, "it spins");
+        let outcome = if matches!(effect, Effect::All(_)) {
+            Outcome::Refused(Refusal::Step(FENCE, StepRefusal::NotEmpty))
+        } else {
+            rig.model.perform(NOW, rig.session, ticket, effect)
+        };
+        rig.meta.handle_outcome(NOW, ticket, outcome, &mut rig.asks);
+    }
+    assert_eq!(rig.meta.poll_timeout(), Some(NOW + RETRY));
+}
+
+#[test]
+fn what_is_too_much_for_one_transaction_is_written_in_several() {
+    let mut rig = Rig::new();
+    rig.loaded();
+    let mut large = record();
+    for id in 100..140 {
+        let filter = "x".repeat(30 << 10);
+        large.clients.insert(ClientId(id), client(&filter, None));
+    }
+    rig.meta.save(large, &mut rig.asks);
+    while let Some((effect, _)) = rig.answer() {
+        let Effect::All(steps) = effect else {
+            panic!("{effect:?}")
+        };
+        let bytes: usize = steps.iter().map(size).sum();
+        assert!(bytes <= STEPS_BYTES_MAX + (4 << 10), "{bytes}");
+    }
+    assert_eq!(rig.settle(), [Event::Saved]);
+}
+
+#[test]
 fn more_than_one_transaction_holds_is_written_in_several() {
     let mut rig = Rig::new();
     rig.loaded();
