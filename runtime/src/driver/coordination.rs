@@ -40,6 +40,17 @@ impl Line {
         self.performing.push((ticket, Box::pin(outcome)));
     }
 
+    /// Asks nothing any more, and waits until the session is closed: nobody else may hold it.
+    pub(super) async fn close(self) {
+        let Self {
+            zookeeper,
+            mut signals,
+            performing,
+        } = self;
+        drop((zookeeper, performing));
+        while signals.next().await.is_some() {}
+    }
+
     /// What is said next. Outcomes are looked at first: they are there before the signals that follow them.
     /// Nothing is lost if the future is dropped.
     pub(super) async fn next(&mut self) -> Said {

@@ -36,8 +36,8 @@ impl<C: Clock> NodeDriver<C> {
         self.proved.subscribe()
     }
 
-    /// Runs until it is dropped.
-    pub async fn run(mut self) {
+    /// Runs until `stop` is true, and closes the session then: all other machines have ended by that time.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         loop {
             while let Some((ticket, effect)) = self.machine.poll_effect() {
                 trace!("node > {effect:?}");
@@ -59,6 +59,7 @@ impl<C: Clock> NodeDriver<C> {
             };
             let said = tokio::select! {
                 biased;
+                _ = stop.wait_for(|stop| *stop) => return self.line.close().await,
                 said = self.line.next() => Some(said),
                 () = timer => None,
             };

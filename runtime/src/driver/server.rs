@@ -41,6 +41,9 @@ const TELL_WITHIN: Duration = Duration::from_secs(1);
 /// How long destinations may take to store what they must at the end.
 pub const STOP_WITHIN: Duration = Duration::from_secs(10);
 
+/// How long ZooKeeper may take to end our session at the end; then it ends by its timeout.
+const CLOSE_WITHIN: Duration = Duration::from_secs(2);
+
 /// Why a server does not run, or ended.
 #[derive(Debug, Error)]
 pub enum ServerFault {
@@ -226,7 +229,8 @@ impl<W: World> Server<W> {
         }
         // In a cluster what does not begin here is given away, and may begin elsewhere.
         let alone = node.is_none();
-        let proving = node.map(|node| tokio::spawn(node.run()));
+        let (stop_node, node_stop) = watch::channel(false);
+        let proving = node.map(|node| tokio::spawn(node.run(node_stop)));
         let outcome = tokio::select! {
             biased;
             () = stop => Ok(()),
@@ -249,8 +253,14 @@ impl<W: World> Server<W> {
             () = ended(running) => true,
             () = world.clock().sleep_until(deadline) => false,
         };
-        if let Some(proving) = proving {
-            proving.abort();
+        stop_node.send_replace(true);
+        if let Some(closing) = proving {
+            let within = world.clock().now() + CLOSE_WITHIN;
+            tokio::select! {
+                biased;
+                _ = closing => {}
+                () = world.clock().sleep_until(within) => {}
+            }
         }
         outcome.and(if stored {
             Ok(())
