@@ -808,22 +808,11 @@ impl Election {
             Outcome::Refused(why) => format(format_args!("ZooKeeper refused: {why:?}")),
             Outcome::Done(value) => format(format_args!("ZooKeeper answered {value:?}")),
         };
-        match self.state {
+        if self.tenure().is_some() {
             // An owner goes on: its lease says for how long it may without knowing.
-            State::Active(_) | State::Draining(..) | State::Unproved(_) => {
-                self.look_at = Some(now + RETRY);
-            }
-            State::Idle
-            | State::Preparing
-            | State::Looking
-            | State::Standby(_)
-            | State::Weighing
-            | State::Waiting(_)
-            | State::Clearing
-            | State::Claiming
-            | State::Releasing
-            | State::Retrying(..)
-            | State::Stopped => self.enter(now, State::Retrying(why, now + RETRY)),
+            self.look_at = Some(now + RETRY);
+        } else {
+            self.enter(now, State::Retrying(why, now + RETRY));
         }
     }
 
